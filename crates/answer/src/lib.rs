@@ -1,0 +1,187 @@
+//! How every HTTP door says that something is wrong: a kind of problem decides the status code here
+//! and nowhere else, and the body says what is wrong, where, and what to do.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use drover_model::{Reject, RejectCode, format_time};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::time::{SystemTime, UNIX_EPOCH};
+use utoipa::ToSchema;
+
+/// What sort of problem it is; decides the status code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// The request cannot be read.
+    Malformed,
+    /// There is no such thing.
+    NotFound,
+    /// The path exists, but not with this method.
+    MethodNotAllowed,
+    /// It contradicts what is already there.
+    Conflict,
+    /// The body is larger than allowed.
+    TooLarge,
+    /// A coding of the body that is not understood.
+    Unsupported,
+    /// A value is not allowed.
+    Invalid,
+    /// The sender is too fast.
+    TooMany,
+    /// Not now; the same request may pass later.
+    Unavailable,
+    /// A fault in Drover.
+    Internal,
+}
+
+impl ProblemKind {
+    /// The HTTP status code.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            ProblemKind::Malformed => StatusCode::BAD_REQUEST,
+            ProblemKind::NotFound => StatusCode::NOT_FOUND,
+            ProblemKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            ProblemKind::Conflict => StatusCode::CONFLICT,
+            ProblemKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ProblemKind::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ProblemKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            ProblemKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            ProblemKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ProblemKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// One problem, ready to be answered.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// Decides the status code.
+    pub kind: ProblemKind,
+    /// A word for programs.
+    pub code: Cow<'static, str>,
+    /// A sentence for people.
+    pub message: String,
+    /// The offending field, where there is one.
+    pub field: Option<Cow<'static, str>>,
+    /// What to do about it.
+    pub help: &'static str,
+    /// When to try again, seconds.
+    pub retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    /// A problem without a field.
+    pub fn new(kind: ProblemKind, code: &'static str, message: impl Into<String>, help: &'static str) -> Problem {
+        Problem { kind, code: code.into(), message: message.into(), field: None, help, retry_after_s: None }
+    }
+
+    /// A value of `field` that is not allowed.
+    pub fn invalid(field: &'static str, message: impl Into<String>) -> Problem {
+        let help = "correct the field and send the request again";
+        Problem { field: Some(field.into()), ..Problem::new(ProblemKind::Invalid, "out_of_range", message, help) }
+    }
+
+    /// Says when the same request may pass.
+    pub fn retry_after(mut self, seconds: u32) -> Problem {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}
+
+impl From<Reject> for Problem {
+    fn from(reject: Reject) -> Problem {
+        let (kind, help) = match reject.code {
+            RejectCode::Malformed => {
+                (ProblemKind::Malformed, "send a JSON object, a JSON array, or one object per line; see /docs")
+            }
+            RejectCode::Conflict => (ProblemKind::Conflict, "give each report of an asset its own timestamp"),
+            RejectCode::RateLimited => (ProblemKind::TooMany, "wait, then send the report again"),
+            RejectCode::ClockAhead | RejectCode::ClockBehind => {
+                (ProblemKind::Invalid, "set the device's clock, or leave the timestamp out")
+            }
+            _ => (ProblemKind::Invalid, "correct the field and send the report again; see /docs"),
+        };
+        let retry_after_s = (kind == ProblemKind::TooMany).then_some(1);
+        let field = Some(reject.field).filter(|field| !field.is_empty());
+        Problem { kind, code: reject.code.name().into(), message: reject.message, field, help, retry_after_s }
+    }
+}
+
+/// The body of every error answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorEnvelope {
+    /// Always `error`.
+    pub status: &'static str,
+    /// The HTTP status code.
+    pub code: u16,
+    /// When and by what it was answered.
+    pub meta: Meta,
+    /// What is wrong.
+    pub error: ErrorBody,
+}
+
+/// Facts about the answer itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Meta {
+    /// Time of the answer, RFC 3339.
+    pub timestamp: String,
+    /// Version of Drover.
+    pub version: &'static str,
+}
+
+impl Meta {
+    /// For an answer given now.
+    pub fn now() -> Meta {
+        let mut timestamp = String::new();
+        format_time(now_ms(), &mut timestamp);
+        Meta { timestamp, version: env!("CARGO_PKG_VERSION") }
+    }
+}
+
+/// What is wrong, where, and what to do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// A word for programs.
+    pub code: Cow<'static, str>,
+    /// A sentence for people.
+    pub message: String,
+    /// Where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<ErrorDetails>,
+    /// What to do.
+    pub help: &'static str,
+}
+
+/// Where the problem is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorDetails {
+    /// The offending field.
+    pub field: Cow<'static, str>,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.kind.status();
+        let envelope = ErrorEnvelope {
+            status: "error",
+            code: status.as_u16(),
+            meta: Meta::now(),
+            error: ErrorBody {
+                code: self.code,
+                message: self.message,
+                details: self.field.map(|field| ErrorDetails { field }),
+                help: self.help,
+            },
+        };
+        let mut response = (status, axum::Json(envelope)).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// The wall clock, ms UTC.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}

@@ -1,0 +1,139 @@
+//! What operators and probes ask: is it up, is it ready, what does it measure, what is it.
+
+use crate::watch::FreshnessLimits;
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use drover_answer::{ErrorEnvelope, Meta, Problem, ProblemKind};
+use drover_live::Live;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// What the node tells these routes.
+#[derive(Clone)]
+pub struct Ops {
+    /// The live state.
+    pub live: Live,
+    /// Facts that do not change while the node runs.
+    pub node: Arc<NodeFacts>,
+    /// `Err` says why the node cannot take reports or answer now.
+    pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Metrics in Prometheus' text form.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Facts that do not change while the node runs.
+#[derive(Debug, Clone)]
+pub struct NodeFacts {
+    /// Name of the node's region.
+    pub region: String,
+    /// `dev` without credentials, else `secured`.
+    pub mode: &'static str,
+    /// Identity of the node's log.
+    pub epoch: Arc<str>,
+    /// Where the demo takes place, if it runs.
+    pub demo: Option<DemoPlace>,
+}
+
+/// Where the demo takes place.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DemoPlace {
+    /// Name of the city.
+    pub title: String,
+    /// Longitude and latitude.
+    pub center: [f64; 2],
+    /// Zoom of the map.
+    pub zoom: f64,
+}
+
+/// The routes of operators and probes.
+pub fn routes(ops: Ops) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(info))
+        .routes(routes!(checksum))
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
+        .routes(routes!(metrics))
+        .with_state(ops)
+}
+
+/// What runs here.
+#[derive(Debug, Serialize, ToSchema)]
+struct Info {
+    /// `drover`.
+    name: &'static str,
+    version: &'static str,
+    region: String,
+    /// `dev`: no credentials are asked, on loopback only.
+    mode: &'static str,
+    /// RFC 3339.
+    server_time: String,
+    /// Identity of the log: positions of another epoch mean nothing here.
+    epoch: String,
+    /// Assets known.
+    assets: usize,
+    /// Log position that reads include.
+    position: u64,
+    freshness: FreshnessLimits,
+    demo: Option<DemoPlace>,
+}
+
+/// What runs here.
+#[utoipa::path(get, path = "/api/v1/info", tag = "operating", responses((status = 200, body = Info)))]
+async fn info(State(ops): State<Ops>) -> Json<Info> {
+    let Meta { timestamp, version } = Meta::now();
+    Json(Info {
+        name: "drover",
+        version,
+        region: ops.node.region.clone(),
+        mode: ops.node.mode,
+        server_time: timestamp,
+        epoch: ops.node.epoch.to_string(),
+        assets: ops.live.len(),
+        position: ops.live.applied(),
+        freshness: FreshnessLimits::of(&ops.live),
+        demo: ops.node.demo.clone(),
+    })
+}
+
+/// A hash of the whole live state: equal wherever the same log was applied as far.
+#[derive(Debug, Serialize, ToSchema)]
+struct Checksum {
+    /// Applied log position.
+    position: u64,
+    assets: usize,
+    /// 128 bits, hexadecimal.
+    checksum: String,
+}
+
+/// Compare live states.
+#[utoipa::path(get, path = "/api/v1/checksum", tag = "operating", responses((status = 200, body = Checksum)))]
+async fn checksum(State(ops): State<Ops>) -> Json<Checksum> {
+    let assets = ops.live.len();
+    let (position, checksum) = ops.live.checksum();
+    Json(Checksum { position, assets, checksum: format!("{checksum:032x}") })
+}
+
+/// The process is up.
+#[utoipa::path(get, path = "/healthz", tag = "operating", responses((status = 200, body = String)))]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// The node takes reports and answers.
+#[utoipa::path(get, path = "/readyz", tag = "operating", responses((status = 200, body = String), (status = 503, body = ErrorEnvelope)))]
+async fn readyz(State(ops): State<Ops>) -> Result<&'static str, Problem> {
+    (ops.ready)()
+        .map(|()| "ready\n")
+        .map_err(|why| Problem::new(ProblemKind::Unavailable, "not_ready", why, "see the node's log").retry_after(5))
+}
+
+/// Metrics for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "operating", responses((status = 200, body = String, content_type = "text/plain")))]
+async fn metrics(State(ops): State<Ops>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (ops.metrics)()).into_response()
+}

@@ -1,0 +1,388 @@
+//! Where is it, what is near, how far apart: questions to the live state, one each.
+
+use crate::asset::{Asset, Extra, write_asset};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use drover_answer::{ErrorEnvelope, Problem, ProblemKind, now_ms};
+use drover_geo::{BoundingBox, Point, Polygon};
+use drover_live::{Area, Filter, Freshness, Live};
+use drover_model::{AssetRef, Kind, Status};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Most assets in one answer.
+const LIMIT_MAX: usize = 10_000;
+/// Assets in an answer that names no limit.
+const LIMIT_DEFAULT: usize = 100;
+/// Half the Earth's circumference: nothing is farther.
+const RADIUS_MAX_M: f64 = 20_037_508.0;
+/// How long a read waits for the position that it names.
+const AT_LEAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The routes that read.
+pub fn routes(live: Live) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(location))
+        .routes(routes!(nearby))
+        .routes(routes!(search))
+        .routes(routes!(distance))
+        .with_state(live)
+}
+
+fn kind_in_path(word: &str) -> Result<Kind, Problem> {
+    let kind = Kind::ALL.into_iter().find(|kind| word == kind.plural());
+    kind.ok_or_else(|| {
+        not_found(
+            format!("there is nothing at {word:?}"),
+            "use drivers, vehicles, stations, riders or others; see /docs",
+        )
+    })
+}
+
+fn not_found(message: String, help: &'static str) -> Problem {
+    Problem::new(ProblemKind::NotFound, "not_found", message, help)
+}
+
+fn bad_query(error: &QueryRejection) -> Problem {
+    Problem::invalid("query", error.body_text())
+}
+
+fn json(body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// A read that names a position sees everything up to it.
+#[derive(Debug, Deserialize, IntoParams)]
+struct AtLeast {
+    /// Wait until the answer includes this log position.
+    at_least: Option<u64>,
+}
+
+async fn wait(live: &Live, at_least: Option<u64>) -> Result<(), Problem> {
+    let Some(position) = at_least else { return Ok(()) };
+    if live.wait_applied(position, AT_LEAST_PATIENCE).await {
+        return Ok(());
+    }
+    let message = format!("position {position} is not applied yet; the live state is at {}", live.applied());
+    Err(Problem::new(ProblemKind::Unavailable, "not_applied_yet", message, "ask again, or leave at_least out")
+        .retry_after(1))
+}
+
+/// Where an asset is now, with its latest report.
+#[utoipa::path(
+    get, path = "/api/v1/{kinds}/{id}/location", tag = "reading",
+    params(("kinds" = String, Path, description = "drivers, vehicles, stations, riders or others"),
+           ("id" = String, Path, description = "the asset's id"), AtLeast),
+    responses((status = 200, body = Asset), (status = 404, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope))
+)]
+async fn location(
+    State(live): State<Live>,
+    Path((kinds, id)): Path<(String, String)>,
+    query: Result<Query<AtLeast>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(AtLeast { at_least }) = query.map_err(|error| bad_query(&error))?;
+    let kind = kind_in_path(&kinds)?;
+    wait(&live, at_least).await?;
+    let now = now_ms();
+    let body = live.get(kind, &id, |seen| {
+        let mut body = Vec::with_capacity(512);
+        let freshness = Some(live.freshness(seen.report.receive_time, now));
+        write_asset(seen, Extra { freshness, named_id: true, distance_m: None }, &mut body);
+        body
+    });
+    let help = "check the id; an asset is known from its first report on";
+    body.map(json).ok_or_else(|| not_found(format!("no report of {kind}/{id} has been received"), help))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+struct Nearby {
+    /// Latitude of the centre, −90 to 90.
+    #[serde(alias = "latitude")]
+    lat: f64,
+    /// Longitude of the centre, −180 to 180 (`lon` and `longitude` are understood too).
+    #[serde(alias = "lon", alias = "longitude")]
+    lng: f64,
+    /// Metres, 0 to 20,037,508; default 1,000.
+    radius: Option<f64>,
+    /// At most so many, nearest first: 1 to 10,000, default 100.
+    limit: Option<usize>,
+    /// Look for this kind instead of the path's; `any` for all.
+    kind: Option<String>,
+    /// Only with this reported status.
+    status: Option<String>,
+    /// `live`, `stale`, `offline`, several separated by commas; default `live,stale`.
+    freshness: Option<String>,
+    /// Wait until the answer includes this log position.
+    at_least: Option<u64>,
+}
+
+/// The list under the name of the kind (`drivers`, `vehicles`, …), nearest first.
+#[derive(Debug, Serialize, ToSchema)]
+struct NearbyAnswer {
+    /// Assets in the answer.
+    count: usize,
+    /// The answer includes every report up to this log position.
+    position: u64,
+    /// The assets, with `distance_m`.
+    drivers: Vec<Asset>,
+}
+
+/// Assets within a radius, nearest first. Those that are offline are left out unless asked for.
+#[utoipa::path(
+    get, path = "/api/v1/{kinds}/nearby", tag = "reading",
+    params(("kinds" = String, Path, description = "drivers, vehicles, stations, riders or others"), Nearby),
+    responses((status = 200, body = NearbyAnswer), (status = 404, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope))
+)]
+async fn nearby(
+    State(live): State<Live>,
+    Path(kinds): Path<String>,
+    query: Result<Query<Nearby>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| bad_query(&error))?;
+    let mut kind = Some(kind_in_path(&kinds)?);
+    if let Some(word) = &query.kind {
+        kind = if word == "any" {
+            None
+        } else {
+            Some(Kind::parse(word).ok_or_else(|| unknown("kind", word, "a kind or `any`"))?)
+        };
+    }
+    let filter = Filter {
+        kinds: kind.into_iter().collect(),
+        statuses: query.status.iter().map(|word| status(word)).collect::<Result<_, _>>()?,
+        freshness: freshness_list(query.freshness.as_deref().unwrap_or("live,stale"))?,
+        city: None,
+    };
+    let centre =
+        Point { lat: in_range("lat", query.lat, -90.0, 90.0)?, lon: in_range("lng", query.lng, -180.0, 180.0)? };
+    let radius_m = in_range("radius", query.radius.unwrap_or(1000.0), 0.0, RADIUS_MAX_M)?;
+    let limit = check_limit(query.limit)?;
+    wait(&live, query.at_least).await?;
+    let (body, _) = list(&live, &Area::Circle { centre, radius_m }, &filter, limit, &kinds);
+    Ok(json(body))
+}
+
+/// What to look for, and where: exactly one of `near`, `box`, `polygon`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SearchBody {
+    /// Nearest first, from a point.
+    near: Option<Near>,
+    /// `[west, south, east, north]`; west > east crosses the antimeridian.
+    r#box: Option<[f64; 4]>,
+    /// Rings of `[longitude, latitude]`, the outer one first, as in a GeoJSON polygon.
+    polygon: Option<Vec<Vec<[f64; 2]>>>,
+    /// Kinds; all when absent.
+    #[serde(default)]
+    kinds: Vec<String>,
+    /// Reported status; all when absent.
+    #[serde(default)]
+    statuses: Vec<String>,
+    /// Freshness; all when absent.
+    #[serde(default)]
+    freshness: Vec<String>,
+    /// City label.
+    city: Option<String>,
+    /// At most so many: 1 to 10,000, default 100.
+    limit: Option<usize>,
+    /// Wait until the answer includes this log position.
+    at_least: Option<u64>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Near {
+    latitude: f64,
+    longitude: f64,
+    /// Metres; without it the nearest are found however far they are.
+    radius_m: Option<f64>,
+}
+
+/// Found assets.
+#[derive(Debug, Serialize, ToSchema)]
+struct SearchAnswer {
+    /// Assets in the answer.
+    count: usize,
+    /// The answer includes every report up to this log position.
+    position: u64,
+    /// Assets that `limit` left out of a box or polygon.
+    left_out: usize,
+    /// The assets; with `distance_m` for `near`.
+    assets: Vec<Asset>,
+}
+
+/// Assets in an area: nearest k, radius, box or polygon.
+#[utoipa::path(
+    post, path = "/api/v1/search", tag = "reading", request_body = SearchBody,
+    responses((status = 200, body = SearchAnswer), (status = 400, body = ErrorEnvelope), (status = 413, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope))
+)]
+async fn search(
+    State(live): State<Live>,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Response, Problem> {
+    let body = body.map_err(|error| {
+        let kind = if error.status() == 413 { ProblemKind::TooLarge } else { ProblemKind::Malformed };
+        Problem::new(kind, "malformed", error.body_text(), "send a smaller body")
+    })?;
+    let query: SearchBody = serde_json::from_slice(&body).map_err(|error| search_problem(&error))?;
+    let filter = Filter {
+        kinds: query
+            .kinds
+            .iter()
+            .map(|word| Kind::parse(word).ok_or_else(|| unknown("kinds", word, "a kind")))
+            .collect::<Result<_, _>>()?,
+        statuses: query.statuses.iter().map(|word| status(word)).collect::<Result<_, _>>()?,
+        freshness: query.freshness.iter().map(|word| freshness(word)).collect::<Result<_, _>>()?,
+        city: query.city.clone(),
+    };
+    let area = area(&query)?;
+    let limit = check_limit(query.limit)?;
+    wait(&live, query.at_least).await?;
+    let (mut body, left_out) = list(&live, &area, &filter, limit, "assets");
+    body.pop();
+    body.extend_from_slice(format!(",\"left_out\":{left_out}}}").as_bytes());
+    Ok(json(body))
+}
+
+fn search_problem(error: &serde_json::Error) -> Problem {
+    if error.is_data() {
+        Problem::invalid("body", error.to_string())
+    } else {
+        Problem::new(
+            ProblemKind::Malformed,
+            "malformed",
+            format!("not valid JSON: {error}"),
+            "send a JSON object; see /docs",
+        )
+    }
+}
+
+fn area(query: &SearchBody) -> Result<Area, Problem> {
+    match (&query.near, &query.r#box, &query.polygon) {
+        (Some(near), None, None) => Ok(Area::Circle {
+            centre: Point {
+                lat: in_range("near.latitude", near.latitude, -90.0, 90.0)?,
+                lon: in_range("near.longitude", near.longitude, -180.0, 180.0)?,
+            },
+            radius_m: near.radius_m.map_or(Ok(f64::INFINITY), |r| in_range("near.radius_m", r, 0.0, RADIUS_MAX_M))?,
+        }),
+        (None, Some(corners), None) => bounding_box("box", *corners).map(Area::Box),
+        (None, None, Some(rings)) => {
+            let polygon =
+                Polygon::from_lon_lat(rings).map_err(|error| Problem::invalid("polygon", error.to_string()))?;
+            Ok(Area::Polygon(Box::new(polygon)))
+        }
+        _ => Err(Problem::invalid("body", "give exactly one of near, box, polygon")),
+    }
+}
+
+/// Checks `[west, south, east, north]`.
+pub(crate) fn bounding_box(field: &'static str, [west, south, east, north]: [f64; 4]) -> Result<BoundingBox, Problem> {
+    for lon in [west, east] {
+        in_range(field, lon, -180.0, 180.0)?;
+    }
+    for lat in [south, north] {
+        in_range(field, lat, -90.0, 90.0)?;
+    }
+    if south > north {
+        return Err(Problem::invalid(
+            field,
+            format!("{field}: south {south} lies north of north {north}; the order is west, south, east, north"),
+        ));
+    }
+    Ok(BoundingBox { west, south, east, north })
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+struct DistanceQuery {
+    /// `kind/id`, such as `driver/1`.
+    from: String,
+    /// `kind/id`, such as `rider/2`.
+    to: String,
+}
+
+/// Distance between the last known places of two assets.
+#[derive(Debug, Serialize, ToSchema)]
+struct Distance {
+    from: String,
+    to: String,
+    /// On the sphere, metres.
+    distance_m: f64,
+}
+
+/// How far two assets are apart.
+#[utoipa::path(
+    get, path = "/api/v1/distance", tag = "reading", params(DistanceQuery),
+    responses((status = 200, body = Distance), (status = 404, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope))
+)]
+async fn distance(
+    State(live): State<Live>,
+    query: Result<Query<DistanceQuery>, QueryRejection>,
+) -> Result<Json<Distance>, Problem> {
+    let Query(query) = query.map_err(|error| bad_query(&error))?;
+    let fix = |text: &str| -> Result<_, Problem> {
+        let asset = AssetRef::parse(text)?;
+        let help = "a place is known from the first report with latitude and longitude on";
+        live.fix(&asset).flatten().ok_or_else(|| not_found(format!("no place of {asset} is known"), help))
+    };
+    let distance_m = Live::distance_m(fix(&query.from)?, fix(&query.to)?);
+    Ok(Json(Distance { from: query.from, to: query.to, distance_m }))
+}
+
+/// `{"count":…,"position":…,"<name>":[…]}` and how many were left out.
+fn list(live: &Live, area: &Area, filter: &Filter, limit: usize, name: &str) -> (Vec<u8>, usize) {
+    let now = now_ms();
+    let mut items = Vec::with_capacity(2048);
+    let (position, left_out, found) = live.search(area, filter, limit, now, |found| {
+        let freshness = Some(live.freshness(found.seen.report.receive_time, now));
+        write_asset(&found.seen, Extra { freshness, distance_m: found.distance_m, named_id: false }, &mut items);
+        items.push(b',');
+    });
+    items.pop();
+    let mut body = Vec::with_capacity(items.len() + 64);
+    body.extend_from_slice(format!("{{\"count\":{},\"position\":{position},\"{name}\":[", found.len()).as_bytes());
+    body.extend_from_slice(&items);
+    body.extend_from_slice(b"]}");
+    (body, left_out)
+}
+
+fn in_range(field: &'static str, value: f64, min: f64, max: f64) -> Result<f64, Problem> {
+    let inside = value >= min && value <= max; // false for NaN
+    inside
+        .then_some(value)
+        .ok_or_else(|| Problem::invalid(field, format!("{field} is {value}; allowed is {min} to {max}")))
+}
+
+fn check_limit(limit: Option<usize>) -> Result<usize, Problem> {
+    match limit.unwrap_or(LIMIT_DEFAULT) {
+        limit @ 1..=LIMIT_MAX => Ok(limit),
+        limit => Err(Problem::invalid("limit", format!("limit is {limit}; allowed is 1 to {LIMIT_MAX}"))),
+    }
+}
+
+fn unknown(field: &'static str, word: &str, expected: &str) -> Problem {
+    Problem::invalid(
+        field,
+        format!("{field} is {:?}; {expected} is expected", word.chars().take(40).collect::<String>()),
+    )
+}
+
+fn status(word: &str) -> Result<Status, Problem> {
+    Status::parse_any(word)
+        .ok_or_else(|| unknown("status", word, "active, idle, offline, operational, degraded or maintenance"))
+}
+
+fn freshness(word: &str) -> Result<Freshness, Problem> {
+    Freshness::parse(word).ok_or_else(|| unknown("freshness", word, "live, stale or offline"))
+}
+
+fn freshness_list(words: &str) -> Result<Vec<Freshness>, Problem> {
+    words.split(',').map(str::trim).filter(|word| !word.is_empty()).map(freshness).collect()
+}

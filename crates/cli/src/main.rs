@@ -1,0 +1,55 @@
+//! The command line: reads arguments, starts a node or a client, prints what came of it. No logic of
+//! its own beyond that.
+
+mod client;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+// Many short-lived buffers of many connections: measured against the system's allocator in bench/.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Drover: a real-time location platform for fleets. Devices report; Drover answers where everything
+/// is now, and loses nothing that it acknowledged.
+#[derive(Debug, Parser)]
+#[command(name = "drover", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node
+    Serve(serve::ServeArgs),
+    /// Run a node with a simulated city fleet, to look at
+    Demo(serve::DemoArgs),
+    /// Play recorded traces (CSV, NDJSON, GPX) into a node as if they happened now
+    Replay(client::ReplayArgs),
+    /// Load a node with simulated drivers and stations, and measure
+    Simulate(client::SimulateArgs),
+    /// List what was refused, with its reasons
+    #[command(subcommand)]
+    Rejects(client::RejectsCommand),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Serve(args) => serve::serve(args).await,
+        Command::Demo(args) => serve::demo(args).await,
+        Command::Replay(args) => client::replay(args).await,
+        Command::Simulate(args) => client::simulate(args).await,
+        Command::Rejects(command) => client::rejects(command).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("drover: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

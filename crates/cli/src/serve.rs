@@ -1,0 +1,122 @@
+//! `drover serve` and `drover demo`: run a node until it is told to stop.
+
+use anyhow::Context;
+use clap::Args;
+use drover_node::{Config, DemoPlace, Flags, Node};
+use drover_sim::fleet::{DriveOptions, drive};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+/// Prints one line `ready http=HOST:PORT` on standard output when the node serves. Logs go to standard
+/// error; DROVER_LOG sets their level (info, debug, drover_live=debug …).
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Configuration file (TOML); DROVER_… variables and flags go before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Ask for no credentials; listens on loopback only
+    #[arg(long)]
+    dev: bool,
+}
+
+/// Runs a node on this machine with vans, couriers and battery-swap stations that drive the real
+/// streets of Porto. Open the printed address in a browser. Ctrl-C stops it.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// The same seed gives the same drives
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct NodeArgs {
+    /// Data folder [default: data; demo: a temporary one]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address of HTTP and WebSocket; port 0 picks a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
+    /// Write logs as JSON, one object per line
+    #[arg(long)]
+    log_json: bool,
+}
+
+/// Runs a node until SIGINT or SIGTERM.
+pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    start_logging(args.node.log_json, "info");
+    let flags = Flags { data: args.node.data, http: args.node.http, dev: args.dev.then_some(true) };
+    let config = Config::load(args.config.as_deref(), &flags)?;
+    let node = Node::start(&config, None).await?;
+    announce(&node)?;
+    node.serve(stop_signal()?).await
+}
+
+/// Runs a node and the demo city until SIGINT or SIGTERM.
+pub async fn demo(args: DemoArgs) -> anyhow::Result<()> {
+    start_logging(args.node.log_json, "warn");
+    let temporary = tempfile::Builder::new().prefix("drover-demo-").tempdir().context("a temporary folder")?;
+    let data = args.node.data.unwrap_or_else(|| temporary.path().to_owned());
+    let flags = Flags { data: Some(data), http: args.node.http, dev: Some(true) };
+    let config = Config::load(None, &flags)?;
+    let node = Node::start(&config, Some(porto())).await?;
+    let address = announce(&node)?;
+    eprintln!("\n  Drover's demo city is live: open http://localhost:{}\n  Ctrl-C stops it.\n", address.port());
+    let (stopper, stopped) = watch::channel(());
+    let signal = stop_signal()?;
+    let city = tokio::spawn(run_city(address, args.seed, stopped.clone()));
+    node.serve(async move {
+        signal.await;
+        drop(stopper);
+    })
+    .await?;
+    city.await?
+}
+
+async fn run_city(address: SocketAddr, seed: u64, mut stopped: watch::Receiver<()>) -> anyhow::Result<()> {
+    let mut options = DriveOptions::new(format!("http://{address}"));
+    options.plan.seed = seed;
+    drive(options, async move { while stopped.changed().await.is_ok() {} }).await?;
+    Ok(())
+}
+
+fn porto() -> DemoPlace {
+    DemoPlace { title: "Porto".into(), center: [-8.6205, 41.1535], zoom: 13.2 }
+}
+
+/// Prints the line that scripts wait for.
+fn announce(node: &Node) -> anyhow::Result<SocketAddr> {
+    let address = node.http()?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready http={address}").and_then(|()| out.flush()).context("cannot print the ready line")?;
+    Ok(address)
+}
+
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+    })
+}
+
+fn start_logging(json: bool, default_level: &str) {
+    let filter = EnvFilter::try_from_env("DROVER_LOG").unwrap_or_else(|_| EnvFilter::new(default_level));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        logs.json().init();
+    } else {
+        logs.init();
+    }
+}

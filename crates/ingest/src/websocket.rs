@@ -1,0 +1,143 @@
+//! The WebSocket door: each text or binary frame holds what an HTTP body would, and is answered in
+//! order, after its reports are durable, by `{"ack":<frame number>, …receipt}`.
+//!
+//! A sender may have many frames under way: they share a sync of the disk. At the bound the socket is
+//! not read until answers have gone out, so that TCP slows the sender down.
+
+use crate::intake::{Intake, IntakeError, Receipt};
+use crate::rejects::Door;
+use axum::extract::State;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use bytes::Bytes;
+use drover_answer::{Problem, ProblemKind};
+use futures_util::stream::{FuturesOrdered, StreamExt};
+use futures_util::{FutureExt, SinkExt};
+use serde::Serialize;
+use std::time::Duration;
+
+/// Frames of one connection that may wait for the disk.
+const FRAMES_UNDER_WAY: usize = 256;
+/// Largest message.
+const MESSAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// How often a silent sender is pinged; after three pings without a sound it is gone.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+#[derive(Serialize)]
+struct Ack {
+    ack: u64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    receipt: Option<Receipt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<AckError>,
+}
+
+#[derive(Serialize)]
+struct AckError {
+    code: String,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_s: Option<u32>,
+}
+
+/// Send reports over a WebSocket; each frame is acknowledged after it is durable.
+#[utoipa::path(
+    get, path = "/api/v1/ingest", tag = "sending",
+    responses((status = 101, description = "frames in: as the body of POST /api/v1/reports; frames out: {\"ack\":<frame number>, …}"),
+              (status = 400, description = "not a WebSocket request"))
+)]
+pub async fn ingest(
+    State(intake): State<Intake>,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|error| {
+        Problem::new(ProblemKind::Malformed, "malformed", error.body_text(), "open this address as a WebSocket")
+    })?;
+    let upgrade = upgrade
+        .read_buffer_size(4096)
+        .write_buffer_size(4096)
+        .max_message_size(MESSAGE_MAX_BYTES)
+        .max_frame_size(MESSAGE_MAX_BYTES);
+    Ok(upgrade.on_upgrade(move |socket| serve(intake, socket)))
+}
+
+async fn serve(intake: Intake, mut socket: WebSocket) {
+    let gauge = metrics::gauge!("drover_senders", "door" => "websocket");
+    gauge.increment(1.0);
+    if let Err(error) = exchange(&intake, &mut socket).await {
+        tracing::debug!(%error, "a sender's WebSocket ended");
+    }
+    gauge.decrement(1.0);
+}
+
+/// Reads frames and answers them until the sender leaves.
+async fn exchange(intake: &Intake, socket: &mut WebSocket) -> Result<(), axum::Error> {
+    let mut under_way = FuturesOrdered::new();
+    let mut frames = 0;
+    let mut silence = Silence::default();
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    loop {
+        tokio::select! {
+            biased;
+            Some(answer) = under_way.next(), if !under_way.is_empty() => {
+                socket.feed(answer).await?;
+                // Answers that are ready together leave together.
+                while let Some(Some(answer)) = under_way.next().now_or_never() {
+                    socket.feed(answer).await?;
+                }
+                socket.flush().await?;
+            }
+            message = socket.recv(), if under_way.len() < FRAMES_UNDER_WAY => {
+                silence.heard();
+                match message.transpose()? {
+                    Some(Message::Text(text)) => {
+                        frames += 1;
+                        under_way.push_back(answer(intake.clone(), frames, text.into()));
+                    }
+                    Some(Message::Binary(bytes)) => {
+                        frames += 1;
+                        under_way.push_back(answer(intake.clone(), frames, bytes));
+                    }
+                    Some(Message::Ping(_) | Message::Pong(_)) => {}
+                    Some(Message::Close(_)) | None => return Ok(()),
+                }
+            }
+            _ = heartbeat.tick() => {
+                if silence.is_too_long() {
+                    return Ok(());
+                }
+                socket.send(Message::Ping(Bytes::new())).await?;
+            }
+        }
+    }
+}
+
+/// Counts heartbeats since the peer was last heard; a live peer answers pings.
+#[derive(Default)]
+struct Silence(u32);
+
+impl Silence {
+    fn heard(&mut self) {
+        self.0 = 0;
+    }
+
+    fn is_too_long(&mut self) -> bool {
+        self.0 += 1;
+        self.0 > 3
+    }
+}
+
+async fn answer(intake: Intake, frame: u64, bytes: Bytes) -> Message {
+    let ack = match intake.take_many(Door::WebSocket, &bytes).await {
+        Ok(receipt) => Ack { ack: frame, receipt: Some(receipt), error: None },
+        Err(error) => Ack { ack: frame, receipt: None, error: Some(error.into()) },
+    };
+    Message::text(serde_json::to_string(&ack).expect("an acknowledgement is plain data"))
+}
+
+impl From<IntakeError> for AckError {
+    fn from(error: IntakeError) -> AckError {
+        let problem = Problem::from(error);
+        AckError { code: problem.code.into_owned(), message: problem.message, retry_after_s: problem.retry_after_s }
+    }
+}

@@ -1,0 +1,120 @@
+//! Named extra values of a report (temperature, battery_available, door_open …), kept in the very
+//! bytes in which they are written down, so that neither reading nor writing copies them.
+
+use crate::{Reject, RejectCode};
+use std::borrow::Cow;
+
+/// Most bytes that the readings of one report may take, written down.
+pub const READINGS_MAX_BYTES: usize = 4096;
+
+const NUMBER: u8 = 1;
+const TEXT: u8 = 2;
+const TRUE: u8 = 3;
+const FALSE: u8 = 4;
+
+/// One extra value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reading<'a> {
+    /// A finite number.
+    Number(f64),
+    /// A text.
+    Text(&'a str),
+    /// Yes or no.
+    Bool(bool),
+}
+
+/// The extra values of one report, in the order in which they came:
+/// (name length u8, name, type u8, value)*, with f64 little-endian or (length u16, UTF-8).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Readings<'a>(Cow<'a, [u8]>);
+
+impl<'a> Readings<'a> {
+    /// Takes bytes that [`Readings::bytes`] gave.
+    pub fn from_bytes(bytes: &'a [u8]) -> Readings<'a> {
+        Readings(Cow::Borrowed(bytes))
+    }
+
+    /// The bytes to write down.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// True without any reading.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds one value. On error nothing was added.
+    pub fn push(&mut self, name: &str, value: Reading<'_>) -> Result<(), Reject> {
+        let value_bytes = match value {
+            Reading::Number(number) if !number.is_finite() => {
+                return Err(Reject::new(
+                    RejectCode::OutOfRange,
+                    "readings",
+                    format!("reading {name} is {number}; finite numbers are allowed"),
+                ));
+            }
+            Reading::Number(_) => 8,
+            Reading::Text(text) => 2 + text.len(),
+            Reading::Bool(_) => 0,
+        };
+        if name.is_empty() || name.len() > 64 {
+            return Err(Reject::new(
+                RejectCode::TooLong,
+                "readings",
+                format!("a reading's name has {} bytes; allowed is 1 to 64", name.len()),
+            ));
+        }
+        if self.0.len() + 2 + name.len() + value_bytes > READINGS_MAX_BYTES {
+            return Err(Reject::new(
+                RejectCode::TooLong,
+                "readings",
+                format!("readings take more than {READINGS_MAX_BYTES} bytes"),
+            ));
+        }
+        let out = self.0.to_mut();
+        out.push(name.len() as u8);
+        out.extend_from_slice(name.as_bytes());
+        match value {
+            Reading::Number(number) => {
+                out.push(NUMBER);
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+            Reading::Text(text) => {
+                out.push(TEXT);
+                out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+            Reading::Bool(yes) => out.push(if yes { TRUE } else { FALSE }),
+        }
+        Ok(())
+    }
+
+    /// The values in order. Bytes that make no sense end the walk.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Reading<'_>)> {
+        let mut rest: &[u8] = &self.0;
+        std::iter::from_fn(move || next_reading(&mut rest))
+    }
+}
+
+fn next_reading<'a>(rest: &mut &'a [u8]) -> Option<(&'a str, Reading<'a>)> {
+    let (name_len, tail) = rest.split_first()?;
+    let (name, tail) = tail.split_at_checked(*name_len as usize)?;
+    let (tag, tail) = tail.split_first()?;
+    let (value, tail) = match *tag {
+        NUMBER => {
+            let (bytes, tail) = tail.split_first_chunk::<8>()?;
+            (Reading::Number(f64::from_le_bytes(*bytes)), tail)
+        }
+        TEXT => {
+            let (len, tail) = tail.split_first_chunk::<2>()?;
+            let (text, tail) = tail.split_at_checked(u16::from_le_bytes(*len) as usize)?;
+            (Reading::Text(std::str::from_utf8(text).ok()?), tail)
+        }
+        TRUE => (Reading::Bool(true), tail),
+        FALSE => (Reading::Bool(false), tail),
+        _ => return None,
+    };
+    *rest = tail;
+    Some((std::str::from_utf8(name).ok()?, value))
+}

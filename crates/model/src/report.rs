@@ -1,0 +1,95 @@
+//! A report is a draft that was admitted. It borrows its texts either from the message that it came
+//! in or from the log's bytes, so that passing a report on copies nothing.
+
+use crate::{Kind, Readings, Status};
+use std::borrow::Cow;
+
+/// A position on the Earth in units of 1e-7 degree (about 1 cm), the resolution in which positions
+/// are kept and compared everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Latitude × 10⁷.
+    pub lat_e7: i32,
+    /// Longitude × 10⁷.
+    pub lon_e7: i32,
+}
+
+impl Position {
+    /// Rounds to the nearest 1e-7 degree. The caller has checked the ranges.
+    pub fn from_degrees(lat: f64, lon: f64) -> Position {
+        Position { lat_e7: (lat * 1e7).round() as i32, lon_e7: (lon * 1e7).round() as i32 }
+    }
+
+    /// Latitude in degrees.
+    pub fn lat(self) -> f64 {
+        f64::from(self.lat_e7) / 1e7
+    }
+
+    /// Longitude in degrees.
+    pub fn lon(self) -> f64 {
+        f64::from(self.lon_e7) / 1e7
+    }
+}
+
+/// What admission found out about a report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flags(pub u16);
+
+impl Flags {
+    /// The device sent no event time: the receive time stands in, made strictly increasing.
+    pub const NO_EVENT_TIME: u16 = 1;
+    /// Older than the newest report of the asset when it came: history only, never live.
+    pub const LATE: u16 = 2;
+
+    /// Whether `flag` is set.
+    pub fn has(self, flag: u16) -> bool {
+        self.0 & flag != 0
+    }
+
+    /// Sets or clears `flag`.
+    pub fn set(&mut self, flag: u16, on: bool) {
+        self.0 = if on { self.0 | flag } else { self.0 & !flag };
+    }
+
+    /// The words of the set flags.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        [(Flags::NO_EVENT_TIME, "no_event_time"), (Flags::LATE, "late")]
+            .into_iter()
+            .filter(move |(flag, _)| self.has(*flag))
+            .map(|(_, name)| name)
+    }
+}
+
+/// An admitted report. Units as in [`crate::Draft`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive] // only `Draft::check` and the record reader make one
+pub struct Report<'a> {
+    /// What reported.
+    pub kind: Kind,
+    /// Its id within the kind.
+    pub id: Cow<'a, str>,
+    /// When it happened, ms UTC.
+    pub event_time: i64,
+    /// When Drover received it, ms UTC.
+    pub receive_time: i64,
+    /// Where.
+    pub position: Option<Position>,
+    /// Radius of uncertainty, metres.
+    pub accuracy_m: Option<f32>,
+    /// Speed over ground, km/h.
+    pub speed_kmh: Option<f32>,
+    /// Direction of travel, 0 up to but not including 360.
+    pub heading_deg: Option<f32>,
+    /// Battery charge, percent.
+    pub battery_pct: Option<f32>,
+    /// What the asset says of itself.
+    pub status: Option<Status>,
+    /// The order being served, a hint.
+    pub order_id: Option<Cow<'a, str>>,
+    /// City label.
+    pub city: Option<Cow<'a, str>>,
+    /// What admission found out.
+    pub flags: Flags,
+    /// Named extra values.
+    pub readings: Readings<'a>,
+}

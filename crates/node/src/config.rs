@@ -1,0 +1,135 @@
+//! The configuration of a node: a TOML file, then `DROVER_…` environment variables, then flags; later
+//! wins. Every key has a unit in its name. An unknown key is an error that names the nearest one.
+
+use anyhow::{Context, bail};
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the node keeps its data.
+    pub data: PathBuf,
+    /// Address of HTTP and WebSocket; port 0 picks a free one.
+    pub http: SocketAddr,
+    /// Ask for no credentials; loopback only.
+    pub dev: bool,
+    /// Name of this node's region.
+    pub region: String,
+    /// Fastest plausible speed, km/h; faster reports are refused.
+    pub max_speed_kmh: f64,
+    /// How far an event time may lie ahead of the node's clock, seconds.
+    pub max_clock_ahead_s: u32,
+    /// Sustained reports per second of one device; 0 sets no limit. Not set: 100, and no limit with `dev`.
+    pub device_reports_per_s: Option<f32>,
+    /// Reports that one device may send at once on top of that.
+    pub device_burst_reports: f32,
+    /// Up to this age an asset is live, seconds.
+    pub live_s: u32,
+    /// Up to this age an asset is stale, beyond it offline, seconds.
+    pub offline_s: u32,
+    /// Watchers at once.
+    pub max_watchers: usize,
+    /// How often the live state is written to disk, seconds.
+    pub snapshot_interval_s: u32,
+    /// Size of one log segment, MiB.
+    pub log_segment_mib: u32,
+    /// Reports older than this leave the log, hours.
+    pub log_max_age_h: u32,
+    /// The oldest reports leave the log beyond this size, MiB.
+    pub log_max_size_mib: u64,
+    /// Kept rejects beyond this size leave, MiB.
+    pub rejects_max_size_mib: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            data: "data".into(),
+            http: ([127, 0, 0, 1], 8080).into(),
+            dev: false,
+            region: "local".into(),
+            max_speed_kmh: 200.0,
+            max_clock_ahead_s: 60,
+            device_reports_per_s: None,
+            device_burst_reports: 10_000.0,
+            live_s: 60,
+            offline_s: 300,
+            max_watchers: 20_000,
+            snapshot_interval_s: 60,
+            log_segment_mib: 64,
+            log_max_age_h: 7 * 24,
+            log_max_size_mib: 100 * 1024,
+            rejects_max_size_mib: 256,
+        }
+    }
+}
+
+/// What the command line sets; `None` leaves it to the file and the environment.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Flags {
+    /// See [`Config::data`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// See [`Config::http`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<SocketAddr>,
+    /// See [`Config::dev`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dev: Option<bool>,
+}
+
+impl Config {
+    /// Reads file, environment and flags, and checks them.
+    pub fn load(file: Option<&Path>, flags: &Flags) -> anyhow::Result<Config> {
+        let mut figment = Figment::from(Serialized::defaults(Config::default()));
+        if let Some(file) = file {
+            let text = std::fs::read_to_string(file).with_context(|| format!("configuration {}", file.display()))?;
+            figment = figment.merge(Toml::string(&text));
+        }
+        let config: Config = figment
+            .merge(Env::prefixed("DROVER_"))
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(|error| anyhow::anyhow!(explain(&error)))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if !self.dev {
+            bail!(
+                "this version has no identities yet, so it only runs with --dev: no credentials, loopback only. \
+                 Put a proxy that checks credentials in front of it to serve a network"
+            );
+        }
+        if !self.http.ip().is_loopback() {
+            bail!("--dev asks for no credentials and therefore only listens on loopback; {} is not", self.http);
+        }
+        for (key, value, range) in [
+            ("live_s", u64::from(self.live_s), 1..=86_400),
+            ("offline_s", u64::from(self.offline_s), u64::from(self.live_s)..=31_536_000),
+            ("log_segment_mib", u64::from(self.log_segment_mib), 1..=1024),
+            ("log_max_age_h", u64::from(self.log_max_age_h), 1..=87_600),
+            ("snapshot_interval_s", u64::from(self.snapshot_interval_s), 1..=86_400),
+        ] {
+            if !range.contains(&value) {
+                bail!("{key} is {value}; allowed is {} to {}", range.start(), range.end());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names the nearest key where an unknown one was set.
+fn explain(error: &figment::Error) -> String {
+    let figment::error::Kind::UnknownField(key, allowed) = &error.kind else {
+        return format!("configuration: {error}");
+    };
+    let nearest = allowed.iter().max_by(|a, b| strsim::jaro(a, key).total_cmp(&strsim::jaro(b, key)));
+    format!("configuration: there is no key {key:?}; the nearest is {:?}", nearest.unwrap_or(&""))
+}

@@ -1,0 +1,261 @@
+//! Wiring: from a configuration to running tasks. Opens the log, starts what follows it, opens the
+//! doors; on the way out closes them in the opposite order. The followers of the log are named here
+//! and nowhere else: the live state, and the reading-back of seen reports at start.
+
+mod config;
+mod meters;
+
+pub use config::{Config, Flags};
+pub use drover_api::DemoPlace;
+
+use anyhow::Context;
+use axum::serve::ListenerExt;
+use drover_api::{Extra, NodeFacts, Ops, write_asset};
+use drover_ingest::{Admission, DeviceRate, Intake, Rejects};
+use drover_live::{Live, Running};
+use drover_log::{Log, ReadError, Retention, SegmentEngine, SegmentSettings, Stream};
+use drover_model::{RecordRef, Rules};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+
+/// How long open requests may go on when the node stops.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
+/// How often retention is looked at.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A node that is ready to serve.
+pub struct Node {
+    listener: TcpListener,
+    router: axum::Router,
+    reports: Log,
+    live: Running,
+    upkeep: Upkeep,
+}
+
+impl Node {
+    /// Opens the data folder, brings the live state up to the end of the log and binds the doors.
+    /// On error nothing runs.
+    pub async fn start(config: &Config, demo: Option<DemoPlace>) -> anyhow::Result<Node> {
+        let render_metrics = meters::install()?;
+        let listener =
+            TcpListener::bind(config.http).await.with_context(|| format!("cannot listen on {}", config.http))?;
+        let opened = Instant::now();
+        let reports = open_log(config, Stream::Reports)?;
+        let rejects = open_log(config, Stream::Rejects)?;
+        let epoch = epoch(&config.data)?;
+        let (live, running) = Live::follow(
+            &reports,
+            &config.data.join("live"),
+            live_settings(config),
+            Box::new(|seen, out| {
+                write_asset(seen, Extra::default(), out);
+            }),
+        )?;
+        let admission = Arc::new(recover(config, &reports, &live).await?);
+        tracing::info!(
+            assets = live.len(),
+            position = live.applied(),
+            seconds = opened.elapsed().as_secs_f64(),
+            "state is up to date"
+        );
+        let intake = Intake::new(admission.clone(), reports.clone(), Rejects::new(rejects.clone()));
+        let ops = Ops {
+            live: live.clone(),
+            node: Arc::new(NodeFacts { region: config.region.clone(), mode: "dev", epoch, demo }),
+            ready: readiness(&reports),
+            metrics: meters::with_gauges(render_metrics, &live, &[("reports", &reports), ("rejects", &rejects)]),
+        };
+        let router = drover_api::router(drover_ingest::routes(intake), ops);
+        let upkeep = Upkeep::start(config, admission, reports.clone(), rejects)?;
+        Ok(Node { listener, router, reports, live: running, upkeep })
+    }
+
+    /// The address of HTTP and WebSocket.
+    pub fn http(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Serves until `stop` ends, then closes: doors first, then what follows the log, then the log.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+        // Small answers must not wait for more bytes to share a packet with.
+        let listener = self.listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY refused");
+            }
+        });
+        let (closing, closed) = tokio::sync::oneshot::channel::<()>();
+        let server = axum::serve(listener, self.router).with_graceful_shutdown(async move {
+            stop.await;
+            drop(closing);
+        });
+        tokio::select! {
+            served = async { server.await } => served?,
+            () = async { let _ended = closed.await; tokio::time::sleep(CLOSING_PATIENCE).await } => {
+                tracing::info!("closing connections that are still open");
+            }
+        }
+        tokio::task::spawn_blocking(move || {
+            self.upkeep.stop();
+            self.live.stop();
+            self.reports.close();
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+fn open_log(config: &Config, stream: Stream) -> anyhow::Result<Log> {
+    let folder = stream.folder(&config.data.join("log"));
+    // Rejects are few: a small segment keeps an idle node's folder small.
+    let segment_mib = if stream == Stream::Rejects { config.log_segment_mib.min(4) } else { config.log_segment_mib };
+    let settings = SegmentSettings { segment_bytes: u64::from(segment_mib) << 20, ..SegmentSettings::new(&folder) };
+    let engine = SegmentEngine::open(settings).with_context(|| format!("log in {}", folder.display()))?;
+    let settings = drover_log::Settings {
+        name: stream.name().into(),
+        ring_bytes: if stream == Stream::Rejects { 256 << 10 } else { 8 << 20 },
+        on_commit: Some(meters::commit_hook(stream.name())),
+        ..drover_log::Settings::default()
+    };
+    Ok(Log::open(engine, settings))
+}
+
+/// The identity of this folder's log, made once. Watchers compare it: a position of another epoch
+/// means nothing.
+fn epoch(data: &Path) -> anyhow::Result<Arc<str>> {
+    let path = data.join("epoch");
+    if let Ok(text) = std::fs::read_to_string(&path) {
+        return Ok(text.trim().into());
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let text = format!("{:x}-{:x}", now.as_nanos(), std::process::id());
+    std::fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(text.into())
+}
+
+fn live_settings(config: &Config) -> drover_live::Settings {
+    drover_live::Settings {
+        live_ms: i64::from(config.live_s) * 1000,
+        offline_ms: i64::from(config.offline_s) * 1000,
+        max_watchers: config.max_watchers,
+        snapshot_interval: Duration::from_secs(config.snapshot_interval_s.into()),
+    }
+}
+
+/// Opens admission and gives it back what it must know before the first report: the keys that are in
+/// the log but in no run, and every asset's newest event time.
+async fn recover(config: &Config, reports: &Log, live: &Live) -> anyhow::Result<Admission> {
+    let rules =
+        Rules { max_speed_kmh: config.max_speed_kmh, max_clock_ahead_ms: i64::from(config.max_clock_ahead_s) * 1000 };
+    let rate = match config.device_reports_per_s {
+        Some(0.0) => None,
+        None if config.dev => None,
+        per_second => Some(DeviceRate { per_second: per_second.unwrap_or(100.0), burst: config.device_burst_reports }),
+    };
+    let folder = config.data.join("seen");
+    let admission = Admission::open(reports.clone(), &folder, rules, rate)
+        .with_context(|| format!("index of seen reports in {}", folder.display()))?;
+    let log = reports.clone();
+    let admission = tokio::task::spawn_blocking(move || read_back(&log, admission)).await??;
+    let end = reports.durable_position();
+    while !live.wait_applied(end, Duration::from_secs(1)).await {
+        tracing::info!(applied = live.applied(), end, "bringing the live state up to date");
+    }
+    live.each_newest(|kind, id, newest| admission.remember_newest(kind, id, newest));
+    Ok(admission)
+}
+
+fn read_back(log: &Log, admission: Admission) -> anyhow::Result<Admission> {
+    let end = log.durable_position();
+    let mut follower = log.follow("seen", admission.recover_from());
+    while follower.position() < end {
+        match follower.next(Duration::ZERO) {
+            Ok(Some(batch)) => {
+                for (_, record) in batch.records() {
+                    if let Some(record) = RecordRef::new(record) {
+                        admission.remember(record);
+                    }
+                }
+            }
+            Ok(None) => break,
+            Err(ReadError::Damaged(damage)) => {
+                tracing::error!(%damage, "these reports cannot be recognised if they are sent again");
+                follower.skip_to(damage.to + 1);
+            }
+            Err(ReadError::Trimmed { oldest }) => follower.skip_to(oldest),
+            Err(error) => return Err(error).context("reading the log back"),
+        }
+    }
+    Ok(admission)
+}
+
+fn readiness(reports: &Log) -> Arc<dyn Fn() -> Result<(), String> + Send + Sync> {
+    let reports = reports.clone();
+    Arc::new(move || {
+        let stats = reports.stats();
+        if stats.poisoned {
+            return Err("the log stopped after a failed write: check the disk, then restart the node".into());
+        }
+        if stats.full {
+            return Err("the data disk is full: reports are refused until there is space".into());
+        }
+        Ok(())
+    })
+}
+
+/// The threads that keep the folders tidy.
+struct Upkeep {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Upkeep {
+    fn start(config: &Config, admission: Arc<Admission>, reports: Log, rejects: Log) -> anyhow::Result<Upkeep> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = {
+            let stop = stop.clone();
+            move || stop.load(Ordering::Relaxed)
+        };
+        let max_age_ms = i64::from(config.log_max_age_h) * 3_600_000;
+        let of_reports = Retention { max_age_ms: Some(max_age_ms), max_bytes: Some(config.log_max_size_mib << 20) };
+        let of_rejects =
+            Retention { max_age_ms: Some(2 * max_age_ms), max_bytes: Some(config.rejects_max_size_mib << 20) };
+        let named = |name: &str| std::thread::Builder::new().name(name.into());
+        let seen = named("seen").spawn({
+            let stopped = stopped.clone();
+            move || admission.keep_tidy(stopped)
+        })?;
+        let retention = named("retention").spawn(move || {
+            let mut due = Instant::now();
+            while !stopped() {
+                if Instant::now() >= due {
+                    retain(&reports, &of_reports);
+                    retain(&rejects, &of_rejects);
+                    due = Instant::now() + RETENTION_INTERVAL;
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        })?;
+        Ok(Upkeep { stop, threads: vec![seen, retention] })
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("an upkeep thread ended badly");
+            }
+        }
+    }
+}
+
+fn retain(log: &Log, retention: &Retention) {
+    if let Err(error) = log.retain(retention) {
+        tracing::error!(%error, "old log segments could not be removed");
+    }
+}

@@ -1,0 +1,114 @@
+//! How fast is the load generator itself? Runs it against a sink in the same process that acknowledges everything
+//! unread: `cargo run --release -p drover-sim --example ceiling`. A server's figures near these say nothing about the
+//! server. With an address as argument the same loads go there instead.
+
+use std::time::Duration;
+
+use drover_sim::send::Via;
+use drover_sim::simulate::{SimulateOptions, simulate};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let url = match std::env::args().nth(1) {
+        Some(url) => url,
+        None => start_sink().await?,
+    };
+    let base = SimulateOptions { drivers: 10_000, duration: Duration::from_secs(5), ..SimulateOptions::new(url) };
+    let closed = SimulateOptions { closed_loop: true, ..base.clone() };
+    for (name, options) in [
+        ("WebSocket, 10,000 reports/s one by one", base.clone()),
+        ("WebSocket, 50,000 reports/s one by one", SimulateOptions { drivers: 50_000, ..base.clone() }),
+        ("HTTP, 10,000 reports/s one by one", SimulateOptions { via: Via::Http, connections: 32, ..base.clone() }),
+        ("WebSocket, closed loop one by one", closed.clone()),
+        ("WebSocket, closed loop by 100", SimulateOptions { batch: 100, ..closed.clone() }),
+        ("HTTP, closed loop one by one", SimulateOptions { via: Via::Http, ..closed.clone() }),
+        ("HTTP, closed loop by 100", SimulateOptions { via: Via::Http, batch: 100, ..closed }),
+    ] {
+        let cpu_s = cpu_seconds();
+        let summary = simulate(options).await?;
+        let cpu_us = (cpu_seconds() - cpu_s) * 1e6 / summary.acknowledged.max(1) as f64;
+        println!(
+            "{name}: {:.0}/s, {cpu_us:.1} us of processor each (sink included)\n  ack {}\n  lag {}",
+            summary.rate_per_s, summary.latency, summary.lag
+        );
+    }
+    Ok(())
+}
+
+/// Processor time of this process so far; 0 where /proc does not tell.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+async fn start_sink() -> std::io::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(swallow(stream));
+        }
+    });
+    Ok(url)
+}
+
+/// Acknowledges each frame or request after counting its lines.
+async fn swallow(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (mut inbox, mut outbox, mut frames) = (Vec::new(), Vec::new(), 0_u64);
+    let mut is_websocket = false;
+    while stream.read_buf(&mut inbox).await? > 0 {
+        let mut used = 0;
+        loop {
+            let taken = if is_websocket {
+                frame(&inbox[used..], &mut frames, &mut outbox)
+            } else {
+                request(&inbox[used..], &mut is_websocket, &mut outbox)
+            };
+            let Some(length) = taken else { break };
+            used += length;
+        }
+        inbox.drain(..used);
+        stream.write_all(&outbox).await?;
+        outbox.clear();
+    }
+    Ok(())
+}
+
+/// Counts lines under the mask, so that batches are answered in full.
+fn frame(inbox: &[u8], frames: &mut u64, outbox: &mut Vec<u8>) -> Option<usize> {
+    let (head, length) = match inbox.get(1)? & 0x7f {
+        126 => (8, usize::from(u16::from_be_bytes(inbox.get(2..4)?.try_into().ok()?))),
+        127 => (14, u64::from_be_bytes(inbox.get(2..10)?.try_into().ok()?) as usize),
+        short => (6, usize::from(short)),
+    };
+    let (mask, payload) = (inbox.get(head - 4..head)?, inbox.get(head..head + length)?);
+    let lines = 1 + payload.iter().enumerate().filter(|(at, byte)| **byte ^ mask[at % 4] == b'\n').count();
+    *frames += 1;
+    let answer =
+        format!(r#"{{"ack":{frames},"accepted":{lines},"duplicates":0,"late":0,"rejected":[],"position":{frames}}}"#);
+    outbox.extend_from_slice(&[0x81, answer.len() as u8]);
+    outbox.extend_from_slice(answer.as_bytes());
+    Some(head + length)
+}
+
+fn request(inbox: &[u8], is_websocket: &mut bool, outbox: &mut Vec<u8>) -> Option<usize> {
+    let head = inbox.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&inbox[..head]).ok()?;
+    if text.contains("upgrade: websocket") {
+        *is_websocket = true;
+        outbox.extend_from_slice(
+            b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        );
+        return Some(head);
+    }
+    let length: usize = text.split("content-length: ").nth(1)?.lines().next()?.parse().ok()?;
+    let lines = 1 + inbox.get(head..head + length)?.iter().filter(|byte| **byte == b'\n').count();
+    let body = format!(r#"{{"accepted":{lines},"duplicates":0,"late":0,"rejected":[],"position":1}}"#);
+    outbox
+        .extend_from_slice(format!("HTTP/1.1 202 Accepted\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes());
+    Some(head + length)
+}

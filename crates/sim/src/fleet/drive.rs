@@ -1,0 +1,116 @@
+//! Sends the demo fleet to a server as it moves, until told to stop.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use tokio::time::MissedTickBehavior;
+
+use super::{Fleet, FleetPlan};
+use crate::error::Result;
+use crate::send::{Batch, Patience, Sender, Via};
+use crate::wire::answer::Answer;
+use crate::wire::target::Target;
+
+/// After a long absence of the server, only what is at most this old is still sent.
+const OLDEST_MS: i64 = 60_000;
+/// Devices do not give up.
+const ENDLESS: Patience =
+    Patience { attempts: u32::MAX, first_wait: Duration::from_millis(50), longest_wait: Duration::from_secs(2) };
+
+/// Which fleet drives, and where its reports go.
+#[derive(Debug, Clone)]
+pub struct DriveOptions {
+    /// The server, `http://` or `ws://`.
+    pub url: String,
+    /// Bearer token, if the server asks for one.
+    pub token: Option<String>,
+    /// The door.
+    pub via: Via,
+    /// The fleet.
+    pub plan: FleetPlan,
+    /// How often reports that are ready are sent together.
+    pub step: Duration,
+}
+
+impl DriveOptions {
+    /// The usual fleet over WebSocket, sent twice a second.
+    pub fn new(url: impl Into<String>) -> DriveOptions {
+        DriveOptions {
+            url: url.into(),
+            token: None,
+            via: Via::WebSocket,
+            plan: FleetPlan::default(),
+            step: Duration::from_millis(500),
+        }
+    }
+}
+
+/// What became of the reports.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct DriveSummary {
+    /// Reports answered by the server.
+    pub sent: u64,
+    /// Taken.
+    pub accepted: u64,
+    /// Known before.
+    pub duplicates: u64,
+    /// Refused, by code.
+    pub rejected: BTreeMap<String, u64>,
+    /// Not sent, since the server was away for too long.
+    pub skipped: u64,
+}
+
+/// Drives until `stop` is ready. A server that is away is waited for.
+///
+/// # Errors
+/// When the address cannot be used or the server refuses whole requests.
+pub async fn drive(options: DriveOptions, stop: impl Future<Output = ()>) -> Result<DriveSummary> {
+    let target = Target::parse(&options.url, options.token)?;
+    let mut summary = DriveSummary::default();
+    let mut fleet = Fleet::new(&options.plan, now_ms());
+    let mut sender = Sender::new(target, options.via, ENDLESS);
+    tokio::select! {
+        outcome = keep_sending(&mut fleet, &mut sender, options.step, &mut summary) => outcome.map(|never| match never {}),
+        () = stop => Ok(summary.clone()),
+    }
+}
+
+async fn keep_sending(
+    fleet: &mut Fleet,
+    sender: &mut Sender,
+    step: Duration,
+    summary: &mut DriveSummary,
+) -> Result<std::convert::Infallible> {
+    let mut ticks = tokio::time::interval(step);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut batch = Batch::default();
+    loop {
+        ticks.tick().await;
+        batch.clear();
+        let now_ms = now_ms();
+        for report in fleet.step(now_ms) {
+            if report.event_time_ms.is_some_and(|time_ms| now_ms - time_ms <= OLDEST_MS) {
+                batch.push(&report);
+            } else {
+                summary.skipped += 1;
+            }
+        }
+        if batch.count() > 0 {
+            count(summary, batch.count(), &sender.send(&batch).await?);
+        }
+    }
+}
+
+fn count(summary: &mut DriveSummary, sent: u64, answer: &Answer) {
+    summary.sent += sent;
+    summary.accepted += answer.accepted;
+    summary.duplicates += answer.duplicates;
+    for rejection in &answer.rejected {
+        *summary.rejected.entry(rejection.code.clone()).or_default() += 1;
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}

@@ -1,0 +1,16 @@
+//! The outside world: recorded traces, load and a demo city. This crate speaks only the public doors of a server and
+//! knows nothing of its insides; it depends on no other crate of the workspace, so that it can judge them all.
+//!
+//! A report's way here: `traces`, `simulate` or `fleet` make it, `send` (or a session of `simulate`) carries it over
+//! `wire`, and what the server answers is counted.
+
+pub mod error;
+pub mod fleet;
+pub mod ground;
+pub mod random;
+pub mod replay;
+pub mod report;
+pub mod send;
+pub mod simulate;
+pub mod traces;
+pub mod wire;

@@ -1,0 +1,142 @@
+//! HTTP/1.1 with keep-alive, one request at a time: as much of it as a JSON API needs. Answers need a Content-Length.
+
+use bytes::{Buf, Bytes};
+
+use super::Wire;
+use super::target::Target;
+use crate::error::Result;
+
+/// Longer heads are no answer of a JSON API.
+const MAX_HEAD_BYTES: usize = 32 << 10;
+/// Longer bodies are refused, so that a confused peer cannot fill the memory.
+const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// A kept-alive connection.
+#[derive(Debug)]
+pub struct HttpConnection {
+    wire: Wire,
+    target: Target,
+    headers: String,
+    /// The peer said that it closes after the last answer.
+    closing: bool,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAnswer {
+    /// Status code.
+    pub status: u16,
+    /// Seconds after which to try again, from `Retry-After`.
+    pub retry_after_s: Option<u64>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl HttpAnswer {
+    /// Enough of the body for an error message.
+    pub(crate) fn start_of_body(&self) -> String {
+        String::from_utf8_lossy(&self.body[..self.body.len().min(500)]).into_owned()
+    }
+}
+
+struct Head {
+    status: u16,
+    retry_after_s: Option<u64>,
+    length: usize,
+    closing: bool,
+}
+
+impl HttpConnection {
+    /// Connects; nothing is said yet.
+    pub async fn connect(target: &Target) -> Result<HttpConnection> {
+        let wire = Wire::connect(target).await?;
+        Ok(HttpConnection { wire, target: target.clone(), headers: target.headers(), closing: false })
+    }
+
+    /// Sends one request and waits for its answer. After an error the connection is of no use any more, and whether the
+    /// server took the request is unknown.
+    ///
+    /// # Errors
+    /// When the connection breaks or the answer is not HTTP as understood here. Any status is an answer, not an error.
+    pub async fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> Result<HttpAnswer> {
+        if self.closing {
+            self.wire = Wire::connect(&self.target).await?;
+        }
+        let head = format!(
+            "POST {prefix}{path} HTTP/1.1\r\n{headers}content-type: {content_type}\r\ncontent-length: {length}\r\n\r\n",
+            prefix = self.target.prefix,
+            headers = self.headers,
+            length = body.len(),
+        );
+        self.wire.outbox.extend_from_slice(head.as_bytes());
+        self.wire.outbox.extend_from_slice(body);
+        self.wire.try_send().map_err(|error| self.wire.lost(error))?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> Result<HttpAnswer> {
+        loop {
+            let head = self.head().await?;
+            while self.wire.inbox.len() < head.length {
+                self.wire.receive().await?;
+            }
+            let body = self.wire.inbox.split_to(head.length).freeze();
+            // 1xx only announces the answer.
+            if head.status >= 200 {
+                self.closing = head.closing;
+                return Ok(HttpAnswer { status: head.status, retry_after_s: head.retry_after_s, body });
+            }
+        }
+    }
+
+    async fn head(&mut self) -> Result<Head> {
+        loop {
+            if let Some(end) = memchr::memmem::find(&self.wire.inbox, b"\r\n\r\n") {
+                let head = parse_head(&self.wire.inbox[..end]).map_err(|reason| self.wire.odd(reason))?;
+                self.wire.inbox.advance(end + 4);
+                return Ok(head);
+            }
+            if self.wire.inbox.len() > MAX_HEAD_BYTES {
+                return Err(self.wire.odd("the head of the answer does not end"));
+            }
+            self.wire.receive().await?;
+        }
+    }
+}
+
+fn parse_head(head: &[u8]) -> Result<Head, String> {
+    let head = std::str::from_utf8(head).map_err(|_| "the head of the answer is not text")?;
+    let mut lines = head.split("\r\n");
+    let status_line = lines.next().unwrap_or_default();
+    let status = status_line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok());
+    let status = status.ok_or_else(|| format!("not an HTTP/1.1 status line: '{status_line}'"))?;
+    let mut head = Head { status, retry_after_s: None, length: 0, closing: status_line.starts_with("HTTP/1.0") };
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        let value = value.trim();
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => head.length = value.parse().map_err(|_| format!("content-length '{value}'"))?,
+            // A date is allowed too, but no server of ours sends one.
+            "retry-after" => head.retry_after_s = value.parse().ok(),
+            "connection" => head.closing |= value.eq_ignore_ascii_case("close"),
+            "transfer-encoding" => return Err(format!("transfer-encoding '{value}' is not understood here")),
+            _ => {}
+        }
+    }
+    if head.length > MAX_BODY_BYTES {
+        return Err(format!("an answer of {} bytes, at most {MAX_BODY_BYTES} are taken", head.length));
+    }
+    Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_gives_status_length_and_when_to_retry() {
+        let head = parse_head(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\ncontent-length: 17").unwrap();
+        assert_eq!((head.status, head.retry_after_s, head.length, head.closing), (503, Some(2), 17, false));
+        assert!(parse_head(b"SSH-2.0-OpenSSH_9.2").is_err());
+        assert!(parse_head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked").is_err());
+    }
+}

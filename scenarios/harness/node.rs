@@ -1,0 +1,213 @@
+//! A running node and HTTP to it.
+
+use super::{PATIENCE, Socket, drover, parse};
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+
+/// Lines of a node's own messages shown when a test fails.
+const MESSAGES_SHOWN: usize = 30;
+/// Largest answer that a test reads.
+const ANSWER_MAX_BYTES: u64 = 256 << 20;
+
+/// A node. It is killed when the test ends, however that happens.
+pub struct Node {
+    process: Child,
+    address: SocketAddr,
+    http: ureq::Agent,
+    messages: PathBuf,
+}
+
+/// What a node answered over HTTP.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub retry_after_s: Option<u64>,
+    pub content_type: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        parse(&self.body)
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The JSON of an answer that must have this status.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text());
+        self.json()
+    }
+}
+
+impl Node {
+    /// A node on a port of its own.
+    pub fn start(data: &Path) -> Node {
+        Node::start_with(data, "127.0.0.1:0", &[])
+    }
+
+    /// A node with settings. Log segments are small unless told otherwise, so that a test sees more than
+    /// one and a node does not write much ahead.
+    pub fn start_with(data: &Path, http: &str, settings: &[(&str, &str)]) -> Node {
+        let messages = data.with_extension("messages");
+        let stderr = File::options().create(true).append(true).open(&messages).expect("a file for messages");
+        let data = data.to_str().expect("a path in UTF-8");
+        let process = drover(&["serve", "--dev", "--data", data, "--http", http])
+            .env("DROVER_LOG_SEGMENT_MIB", "4")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .expect("the node starts");
+        let mut node = Node { process, address: ([0, 0, 0, 0], 0).into(), http: agent(), messages };
+        node.address = ready_line(node.process.stdout.take().expect("piped"));
+        node
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        let url = self.url() + path;
+        answer(self.http.get(&url).call().unwrap_or_else(|error| panic!("GET {path}: {error}")))
+    }
+
+    pub fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
+        self.post_with(path, &[], body)
+    }
+
+    pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Answer {
+        self.try_post(path, headers, body).unwrap_or_else(|error| panic!("POST {path}: {error}"))
+    }
+
+    /// For a node that may go away meanwhile.
+    pub fn try_post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> Result<Answer, ureq::Error> {
+        let request = self.http.post(self.url() + path);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        request.send(body.as_ref()).map(answer)
+    }
+
+    /// Sends reports that must all be taken, and gives the receipt.
+    #[track_caller]
+    pub fn report(&self, reports: &[Value]) -> Value {
+        let receipt = self.post("/api/v1/reports", Value::from(reports).to_string()).expect(202);
+        assert_eq!(receipt["accepted"], reports.len(), "{receipt}");
+        receipt
+    }
+
+    /// A connection without any protocol.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the node accepts connections");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream
+    }
+
+    pub fn socket(&self, path: &str) -> Socket {
+        Socket::open(self.connect(), &format!("ws://{}{path}", self.address))
+    }
+
+    /// Position, number of assets and hash of the live state.
+    pub fn checksum(&self) -> Value {
+        self.get("/api/v1/checksum").expect(200)
+    }
+
+    /// The last log position that reads include.
+    pub fn position(&self) -> u64 {
+        self.get("/api/v1/info").expect(200)["position"].as_u64().expect("a position")
+    }
+
+    /// A line of `/metrics`, such as `drover_reports_rejected_total{reason="conflict"}`; 0 if it is not there.
+    pub fn metric(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics").text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a metric is a number"))
+    }
+
+    /// Memory that the process occupies.
+    pub fn memory_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the node runs");
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        kib.expect("VmRSS in kB").trim().parse::<u64>().expect("a number") / 1024
+    }
+
+    /// SIGTERM, and waits until the node has closed everything.
+    pub fn stop(mut self) {
+        let id = self.process.id().to_string();
+        // The shell's own `kill`: a system without procps has no other.
+        let status = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status().expect("sh runs");
+        assert!(status.success(), "the node was not there to be stopped");
+        let ended = super::wait_for("end of the node", || self.process.try_wait().expect("the node is our child"));
+        assert!(ended.success(), "the node ended with {ended}");
+    }
+
+    /// SIGKILL, at once.
+    pub fn kill(mut self) {
+        self.process.kill().expect("the node runs");
+        self.process.wait().expect("the node is our child");
+    }
+
+    /// What the node wrote to standard error so far, with that of earlier nodes on the same folder.
+    pub fn messages(&self) -> String {
+        fs::read_to_string(&self.messages).unwrap_or_default()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to do.
+        let _ended = self.process.kill().and_then(|()| self.process.wait());
+        if std::thread::panicking() {
+            let messages = self.messages();
+            let lines: Vec<&str> = messages.lines().collect();
+            eprintln!("the node's last messages:\n{}", lines[lines.len().saturating_sub(MESSAGES_SHOWN)..].join("\n"));
+        }
+    }
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
+    ureq::Agent::new_with_config(config)
+}
+
+fn answer(mut response: ureq::http::Response<ureq::Body>) -> Answer {
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let retry_after_s = header("retry-after").map(|value| value.parse().expect("Retry-After in seconds"));
+    let content_type = header("content-type").unwrap_or_default();
+    let status = response.status().as_u16();
+    let body = response.body_mut().with_config().limit(ANSWER_MAX_BYTES).read_to_vec().expect("a whole answer");
+    Answer { status, retry_after_s, content_type, body }
+}
+
+/// Waits for `ready http=HOST:PORT …` and gives the address.
+fn ready_line(stdout: ChildStdout) -> SocketAddr {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // Read on after the first line, or the node could block on a full pipe.
+            let _nobody_listens = tell.send(line);
+        }
+    });
+    let line = told.recv_timeout(PATIENCE).expect("the node says that it is ready");
+    let words = line.strip_prefix("ready ").expect("the line begins with ready").split_whitespace();
+    let http = words.filter_map(|word| word.strip_prefix("http=")).next().expect("http=HOST:PORT");
+    http.parse().expect("an address")
+}
