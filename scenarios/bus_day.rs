@@ -156,7 +156,7 @@ fn play(node: &Node, door: &str) -> Value {
 
 /// Where the node says that each bus is.
 fn shown(node: &Node, buses: &Buses) -> BTreeMap<String, (i64, i64, i64)> {
-    let position = node.position();
+    let position = node.log_position();
     let place = |bus: &String| {
         let answer = node.get(&format!("/api/v1/vehicles/{bus}/location?at_least={position}")).expect(200);
         let e7 = |field: &str| (answer[field].as_f64().expect("degrees") * 1e7).round() as i64;
@@ -187,17 +187,17 @@ fn live_through_the_day(door: &str) -> Buses {
 
     let node = Node::start(&data);
     expected.check(&play(&node, door), false);
-    assert_eq!(node.position(), expected.accepted, "the log holds what was accepted");
+    assert_eq!(node.log_position(), expected.accepted, "the log holds what was accepted");
     assert_eq!(shown(&node, &expected.buses), last_places(&expected.buses));
     expected.check(&play(&node, door), true);
-    assert_eq!(node.position(), expected.accepted, "sending twice adds nothing");
+    assert_eq!(node.log_position(), expected.accepted, "sending twice adds nothing");
     let before = node.checksum();
     node.stop();
 
     let node = Node::start(&data);
     assert_eq!(node.checksum(), before, "a restart changes nothing");
     expected.check(&play(&node, door), true);
-    assert_eq!(node.position(), expected.accepted, "nor does sending again after a restart");
+    assert_eq!(node.log_position(), expected.accepted, "nor does sending again after a restart");
     assert_eq!(node.checksum(), before);
     assert_eq!(shown(&node, &expected.buses), last_places(&expected.buses));
     node.stop();
@@ -219,8 +219,8 @@ fn day_through(door: &str) -> &'static Buses {
 fn the_file_holds_what_this_scenario_is_about() {
     let rows = rows();
     assert_eq!(rows.len() as u64, ROWS);
-    let recount = recount(rows);
-    assert!(recount.duplicates + recount.conflicts > 0 && recount.out_of_range > 0, "{recount:?}");
+    let Recount { accepted, duplicates, buses, .. } = recount(rows);
+    assert!(accepted > 40_000 && duplicates > 0 && buses.len() > 100, "{accepted} {duplicates} {}", buses.len());
 }
 
 #[test]

@@ -1,1 +1,177 @@
-//! To come.
+//! A node that is killed again and again in the middle of a load, on one data folder: what it
+//! acknowledged is there afterwards, once, and the live state is what the log says.
+
+mod harness;
+
+use harness::{Node, drover, folder, parse, read_log};
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+const ROUNDS: u64 = 20;
+const DRIVERS: usize = 200;
+/// When a node is killed, counted from the start of its load, which lasts 1.5 s.
+const KILLED_AFTER_MS: std::ops::Range<u64> = 250..1350;
+/// Snapshots of the live state every second, so that kills hit their writing too.
+const SETTINGS: [(&str, &str); 1] = [("DROVER_SNAPSHOT_INTERVAL_S", "1")];
+
+/// Kind, id and event time, as a line of the ledger has them.
+type Key = (String, String, i64);
+
+/// The same moments in every run.
+struct Moments(u64);
+
+impl Moments {
+    fn next(&mut self) -> Duration {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let span = KILLED_AFTER_MS.end - KILLED_AFTER_MS.start;
+        Duration::from_millis(KILLED_AFTER_MS.start + (self.0 >> 33) % span)
+    }
+}
+
+/// A port for all lives of the node, outside the range that the system gives to outgoing connections:
+/// a sender that knocks while the node is away could otherwise be given the port itself.
+fn free_port() -> u16 {
+    let first = 20_000 + (std::process::id() % 10_000) as u16;
+    (first..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
+}
+
+fn load(url: &str, ledger: &Path, round: u64) -> Child {
+    let via = if round % 2 == 0 { "websocket" } else { "http" };
+    let batch = if round % 4 < 2 { "1" } else { "10" };
+    let drivers = DRIVERS.to_string();
+    let seed = round.to_string();
+    let mut command = drover(&["simulate", "--url", url, "--via", via, "--batch", batch, "--drivers", &drivers]);
+    command.args(["--interval", "0.05", "--duration", "1.5", "--connections", "20", "--seed", &seed, "--json", "--ledger"]);
+    command.arg(ledger).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the load starts")
+}
+
+/// Waits until the load has had an answer for everything that it sent.
+fn settle(load: Child) -> Value {
+    let output = load.wait_with_output().expect("the load is our child");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = parse(&output.stdout);
+    assert_eq!(summary["rejected"], Value::Object(Default::default()), "sending again is no conflict: {summary}");
+    assert_eq!(summary["unanswered"], 0, "{summary}");
+    assert!(summary["errors"].as_u64() > Some(0), "the kill hit the load: {summary}");
+    summary
+}
+
+/// Kills the node under load, starts it again while the senders knock, and lets them finish.
+fn round(node: Node, data: &Path, ledger: &Path, number: u64, moment: Duration) -> Node {
+    let http = node.address().to_string();
+    let load = load(&node.url(), ledger, number);
+    std::thread::sleep(moment);
+    node.kill();
+    let node = Node::start_with(data, &http, &SETTINGS);
+    settle(load);
+    node
+}
+
+fn acknowledged(ledger: &Path) -> HashSet<Key> {
+    let text = fs::read_to_string(ledger).expect("the ledger was written");
+    let lines = text.lines().map(|line| {
+        let [kind, id, time] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("not a line of a ledger: {line}") };
+        (kind.to_owned(), id.to_owned(), time.parse().expect("a time"))
+    });
+    lines.collect()
+}
+
+fn newest_by_id<'a>(keys: impl Iterator<Item = &'a Key>) -> HashMap<String, i64> {
+    let mut newest: HashMap<String, i64> = HashMap::new();
+    for (_, id, time) in keys {
+        let known = newest.entry(id.clone()).or_insert(*time);
+        *known = (*known).max(*time);
+    }
+    newest
+}
+
+fn shown_ms(node: &Node, id: &str) -> i64 {
+    let answer = node.get(&format!("/api/v1/drivers/{id}/location")).expect(200);
+    drover_model::parse_time(answer["timestamp"].as_str().expect("a time")).expect("RFC 3339")
+}
+
+/// A copy of the data folder in which `spoil` may do damage.
+fn copy(data: &Path, to: &Path, spoil: impl FnOnce(&Path)) -> PathBuf {
+    copy_folder(data, to);
+    spoil(to);
+    to.to_owned()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a new folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("room for a copy");
+        }
+    }
+}
+
+fn snapshots(data: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(data.join("live")).expect("the folder of snapshots");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "live"));
+    paths.sort();
+    paths
+}
+
+fn tear_newest_snapshot(data: &Path) {
+    let newest = snapshots(data).pop().expect("a snapshot");
+    let bytes = fs::read(&newest).expect("a file");
+    fs::write(newest, &bytes[..bytes.len() / 2]).expect("a torn file");
+}
+
+/// What a node makes of a folder.
+fn checksum_of(data: &Path) -> Value {
+    let node = Node::start_with(data, "127.0.0.1:0", &SETTINGS);
+    let checksum = node.checksum();
+    node.kill();
+    checksum
+}
+
+fn check_log(data: &Path, acknowledged: &HashSet<Key>) -> HashSet<Key> {
+    let mut logged = HashSet::new();
+    for report in read_log(data) {
+        let key = (report.kind.name().to_owned(), report.id, report.time_ms);
+        assert!(!logged.contains(&key), "{key:?} is in the log twice");
+        logged.insert(key);
+    }
+    let lost: Vec<_> = acknowledged.difference(&logged).collect();
+    assert!(lost.is_empty(), "{} acknowledged reports are not in the log, such as {:?}", lost.len(), lost[0]);
+    logged
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_or_doubled_by_twenty_kills() {
+    let folder = folder();
+    let (data, ledger) = (folder.path().join("data"), folder.path().join("ledger"));
+    let mut moments = Moments(20_261_121);
+    let mut node = Node::start_with(&data, &format!("127.0.0.1:{}", free_port()), &SETTINGS);
+    for number in 0..ROUNDS {
+        node = round(node, &data, &ledger, number, moments.next());
+    }
+    let acknowledged = acknowledged(&ledger);
+    assert!(acknowledged.len() > 10_000, "only {} reports: too small a load to prove anything", acknowledged.len());
+    let before = node.checksum();
+    let shown: HashMap<String, i64> = newest_by_id(acknowledged.iter()).into_keys().map(|id| (id.clone(), shown_ms(&node, &id))).collect();
+    assert_eq!(shown.len(), DRIVERS);
+    node.kill();
+
+    assert!(!snapshots(&data).is_empty(), "the load was long enough for a snapshot");
+    assert_eq!(checksum_of(&data), before, "live after a replay is live before the kill");
+    let without = copy(&data, &folder.path().join("without"), |data| fs::remove_dir_all(data.join("live")).expect("snapshots"));
+    assert_eq!(checksum_of(&without), before, "and the same without any snapshot");
+    let torn = copy(&data, &folder.path().join("torn"), tear_newest_snapshot);
+    assert_eq!(checksum_of(&torn), before, "and the same with a torn one");
+
+    let logged = check_log(&data, &acknowledged);
+    assert_eq!(shown, newest_by_id(logged.iter()), "each driver is shown at its newest report");
+}

@@ -3,7 +3,7 @@
 //! takes time is waited for, up to a deadline.
 
 // Every scenario is a crate of its own and uses some of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod log;
 mod node;

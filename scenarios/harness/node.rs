@@ -125,14 +125,18 @@ impl Node {
         Socket::open(self.connect(), &format!("ws://{}{path}", self.address))
     }
 
-    /// Position, number of assets and hash of the live state.
-    pub fn checksum(&self) -> Value {
-        self.get("/api/v1/checksum").expect(200)
+    /// The last position of the log of reports that is on disk.
+    pub fn log_position(&self) -> u64 {
+        self.metric(r#"drover_log_position{stream="reports"}"#) as u64
     }
 
-    /// The last log position that reads include.
-    pub fn position(&self) -> u64 {
-        self.get("/api/v1/info").expect(200)["position"].as_u64().expect("a position")
+    /// Position, number of assets and hash of the live state, once it includes the whole log.
+    pub fn checksum(&self) -> Value {
+        let end = self.log_position();
+        super::wait_for("live state of the whole log", || {
+            let checksum = self.get("/api/v1/checksum").expect(200);
+            (checksum["position"] == end).then_some(checksum)
+        })
     }
 
     /// A line of `/metrics`, such as `drover_reports_rejected_total{reason="conflict"}`; 0 if it is not there.

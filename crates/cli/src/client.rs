@@ -5,7 +5,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use drover_sim::replay::{ReplayOptions, replay as play};
 use drover_sim::send::Via;
 use drover_sim::simulate::{SimulateOptions, simulate as load};
-use serde::Serialize;
+use drover_sim::wire::http::HttpConnection;
+use drover_sim::wire::target::Target;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -101,7 +104,7 @@ pub struct SimulateArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum RejectsCommand {
-    /// Print the newest refusals as a table
+    /// Print kept refusals, one per line: position, door, reason, what is wrong
     List(RejectsArgs),
     /// Print every kept refusal as one JSON object per line, with what was sent
     Export(RejectsArgs),
@@ -161,12 +164,36 @@ fn print(summary: &(impl Serialize + Display), json: bool) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Lists or exports refusals.
+/// Lists or exports refusals, page by page.
 pub async fn rejects(command: RejectsCommand) -> anyhow::Result<()> {
     let (args, export) = match command {
         RejectsCommand::List(args) => (args, false),
         RejectsCommand::Export(args) => (args, true),
     };
-    let _ = (args, export);
-    anyhow::bail!("not wired yet")
+    let target = Target::parse(&args.url, None)?;
+    let mut node = HttpConnection::connect(&target).await?;
+    let mut from = args.from;
+    loop {
+        let answer = node.get(&format!("/api/v1/rejects?from={from}&limit=1000")).await?;
+        ensure!(answer.status == 200, "the node answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+        let page: RejectsPage = serde_json::from_slice(&answer.body).context("the node's answer")?;
+        if page.rejects.is_empty() {
+            return Ok(());
+        }
+        for item in &page.rejects {
+            println!("{}", if export { item.to_string() } else { reject_line(item) });
+        }
+        from = page.next;
+    }
+}
+
+#[derive(Deserialize)]
+struct RejectsPage {
+    rejects: Vec<Value>,
+    next: u64,
+}
+
+fn reject_line(item: &Value) -> String {
+    let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
+    format!("{:>8}  {:<9}  {:<13}  {}", item["position"], text("source"), text("code"), text("message"))
 }

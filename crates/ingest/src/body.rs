@@ -2,8 +2,8 @@
 
 use crate::Intake;
 use crate::rejects::Door;
-use axum::body::Body;
-use axum::http::{HeaderMap, header};
+use axum::extract::Request;
+use axum::http::header;
 use bytes::Bytes;
 use drover_answer::{Problem, ProblemKind};
 use drover_model::{Reject, RejectCode};
@@ -14,9 +14,10 @@ pub const BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Reads the whole body. A body that is too large or cannot be unpacked is counted and kept as a
 /// reject, with its first bytes.
-pub async fn read_body(intake: &Intake, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+pub async fn read_body(intake: &Intake, request: Request) -> Result<Bytes, Problem> {
+    let (parts, body) = request.into_parts();
     let packed = axum::body::to_bytes(body, BODY_MAX_BYTES).await.map_err(|error| body_problem(&error))?;
-    let Some(coding) = headers.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity") else {
+    let Some(coding) = parts.headers.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity") else {
         return Ok(packed);
     };
     let unpacked = match coding.as_bytes() {

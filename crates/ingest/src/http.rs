@@ -4,9 +4,8 @@ use crate::body::read_body;
 use crate::intake::{Addressed, Intake, Receipt};
 use crate::rejects::{Door, RejectedItem};
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use drover_answer::{ErrorEnvelope, Problem, ProblemKind};
 use drover_model::Kind;
@@ -92,11 +91,10 @@ fn kind_in_path(word: &str) -> Result<Kind, Problem> {
 async fn report_location(
     State(intake): State<Intake>,
     Path((kinds, id)): Path<(String, String)>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
     let kind = kind_in_path(&kinds)?;
-    let body = read_body(&intake, &headers, body).await?;
+    let body = read_body(&intake, request).await?;
     let receipt = intake.take_one(Door::Http, Some(Addressed { kind, id: &id }), &body).await?;
     Ok((StatusCode::ACCEPTED, Json(receipt)).into_response())
 }
@@ -113,10 +111,9 @@ async fn report_location(
 async fn report_telemetry(
     intake: State<Intake>,
     path: Path<(String, String)>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
-    report_location(intake, path, headers, body).await
+    report_location(intake, path, request).await
 }
 
 /// Send one report, a JSON array of reports, or one report per line. A bad item never blocks a good
@@ -126,8 +123,8 @@ async fn report_telemetry(
     responses((status = 202, body = Receipt), (status = 422, body = Receipt), (status = 400, body = ErrorEnvelope),
               (status = 413, body = ErrorEnvelope), (status = 415, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope))
 )]
-async fn report_many(State(intake): State<Intake>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    let body = read_body(&intake, &headers, body).await?;
+async fn report_many(State(intake): State<Intake>, request: Request) -> Result<Response, Problem> {
+    let body = read_body(&intake, request).await?;
     let receipt = intake.take_many(Door::Http, &body).await?;
     let status = if receipt.is_all_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::ACCEPTED };
     Ok((status, Json(receipt)).into_response())

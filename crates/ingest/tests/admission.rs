@@ -49,10 +49,15 @@ fn records(log: &Log, from: u64) -> Vec<Vec<u8>> {
     all
 }
 
+/// As a node starts: keys that no run covers from the log, newest times from the live state.
 fn reopen(log: &Log, folder: &Path) -> Admission {
     let admission = open(log, folder, None);
     for record in records(log, admission.recover_from()) {
         admission.remember(RecordRef::new(&record).unwrap());
+    }
+    for record in records(log, 1) {
+        let report = Report::decode(&record).unwrap();
+        admission.remember_newest(report.kind, &report.id, report.event_time);
     }
     admission
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Records applied under one lock, so that readers are never held up for long.
 const RECORDS_PER_LOCK: usize = 256;
 /// How long the follower sleeps in the log before it looks at its other duties.
-const IDLE_WAIT: Duration = Duration::from_millis(200);
+const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// Wait after a failed read of the log, before it is tried again.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
 

@@ -20,12 +20,13 @@ pub fn parse_time(text: &str) -> Result<i64, TimeError> {
     time.map(|t| t.as_millisecond()).ok_or_else(|| TimeError(text.chars().take(40).collect()))
 }
 
-/// Appends `ms` as RFC 3339 in UTC, with milliseconds only where they are not zero.
+/// Appends `ms` as RFC 3339 in UTC, with three digits of milliseconds, or none where they are zero.
 /// Times that no calendar reaches are written as the number.
 pub fn format_time(ms: i64, out: &mut String) {
     use std::fmt::Write;
     let written = match Timestamp::from_millisecond(ms) {
-        Ok(time) => write!(out, "{time}"),
+        Ok(time) if ms % 1000 == 0 => write!(out, "{time}"),
+        Ok(time) => write!(out, "{time:.3}"),
         Err(_) => write!(out, "{ms}"),
     };
     written.expect("writing to a String cannot fail");

@@ -105,5 +105,5 @@ fn times_are_read_with_an_offset_or_as_milliseconds() {
     }
     let mut text = String::new();
     format_time(1_425_744_214_250, &mut text);
-    assert_eq!(text, "2015-03-07T16:03:34.25Z");
+    assert_eq!(text, "2015-03-07T16:03:34.250Z");
 }

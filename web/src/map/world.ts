@@ -19,7 +19,7 @@ export async function loadWorld(url: string): Promise<World> {
   const land = feature(topology, countries) as FeatureCollection<Polygon | MultiPolygon, { name: string }>;
   for (const { geometry } of land.features) {
     const parts = geometry.type === 'Polygon' ? [geometry.coordinates] : geometry.coordinates;
-    for (const part of parts) part.forEach((ring, at) => part.splice(at, 1, closeOverPole(unwrap(ring))));
+    for (const part of parts) part.splice(0, part.length, ...part.map(unwrap).map(closeOverPole));
   }
   const lines = mesh(topology, countries, (a, b) => a !== b);
   lines.coordinates = lines.coordinates.map(unwrap);

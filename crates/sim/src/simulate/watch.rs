@@ -152,23 +152,24 @@ fn changes(message: &[u8]) -> impl Iterator<Item = (usize, u64)> {
     memmem::find_iter(message, ID).filter_map(move |at| {
         let rest = &message[at + ID.len()..];
         let time = memmem::find(rest, TIME)? + TIME.len();
-        Some((number(rest.get(..6)?)?.checked_sub(1)? as usize, rfc3339_ms(rest.get(time..time + 24)?)?))
+        Some((number(rest.get(..6)?)?.checked_sub(1)? as usize, rfc3339_ms(&rest[time..])?))
     })
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0')))
+    let digit = |sum: u64, digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0'));
+    digits.iter().try_fold(0, digit)
 }
 
-/// `2026-01-31T12:00:00.000Z` as milliseconds since 1970; only this form, which is the server's.
+/// `2026-01-31T12:00:00.5Z"…` as milliseconds since 1970: UTC, with any number of decimals up to nine, ended by `Z`.
 fn rfc3339_ms(text: &[u8]) -> Option<u64> {
-    if text.len() != 24 || text[10] != b'T' || text[23] != b'Z' {
-        return None;
-    }
-    let field = |from: usize, to: usize| number(&text[from..to]);
+    let field = |from: usize, to: usize| number(text.get(from..to)?);
     let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
     let seconds = field(11, 13)? * 3600 + field(14, 16)? * 60 + field(17, 19)?;
-    Some((days_since_1970(year, month, day) * 86_400 + seconds) * 1000 + field(20, 23)?)
+    let end = memchr::memchr(b'Z', text.get(..30).unwrap_or(text))?;
+    let decimals = text.get(20..end).unwrap_or_default();
+    let ms = decimals.iter().chain(b"000").take(3).copied().collect::<Vec<u8>>();
+    Some((days_since_1970(year, month, day) * 86_400 + seconds) * 1000 + number(&ms)?)
 }
 
 /// Days of the Gregorian calendar for years from 1970 on: years start in March, so that the leap day comes last.
@@ -187,11 +188,13 @@ mod tests {
             ("1970-01-01T00:00:00.001Z", 1),
             ("2024-02-29T23:59:59.999Z", 1_709_251_199_999),
             ("2026-11-21T03:15:00.250Z", 1_795_230_900_250),
+            ("2026-11-21T03:15:00.25Z", 1_795_230_900_250),
+            ("2026-11-21T03:15:00Z", 1_795_230_900_000),
         ] {
             assert_eq!(text.parse::<jiff::Timestamp>().unwrap().as_millisecond(), ms as i64);
             assert_eq!(rfc3339_ms(text.as_bytes()), Some(ms));
         }
-        assert_eq!(rfc3339_ms(b"2026-11-21T03:15:00.250+"), None);
+        assert_eq!(rfc3339_ms(b"2026-11-21T03:15:00.250+01:00"), None);
     }
 
     #[test]

@@ -59,15 +59,21 @@ impl HttpConnection {
     /// # Errors
     /// When the connection breaks or the answer is not HTTP as understood here. Any status is an answer, not an error.
     pub async fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> Result<HttpAnswer> {
+        let length = body.len();
+        self.ask("POST", path, &format!("content-type: {content_type}\r\ncontent-length: {length}\r\n"), body).await
+    }
+
+    /// Asks for a resource and waits for the answer; errors as for [`HttpConnection::post`].
+    pub async fn get(&mut self, path: &str) -> Result<HttpAnswer> {
+        self.ask("GET", path, "", &[]).await
+    }
+
+    async fn ask(&mut self, method: &str, path: &str, more_headers: &str, body: &[u8]) -> Result<HttpAnswer> {
         if self.closing {
             self.wire = Wire::connect(&self.target).await?;
         }
-        let head = format!(
-            "POST {prefix}{path} HTTP/1.1\r\n{headers}content-type: {content_type}\r\ncontent-length: {length}\r\n\r\n",
-            prefix = self.target.prefix,
-            headers = self.headers,
-            length = body.len(),
-        );
+        let (prefix, headers) = (&self.target.prefix, &self.headers);
+        let head = format!("{method} {prefix}{path} HTTP/1.1\r\n{headers}{more_headers}\r\n");
         self.wire.outbox.extend_from_slice(head.as_bytes());
         self.wire.outbox.extend_from_slice(body);
         self.wire.try_send().map_err(|error| self.wire.lost(error))?;

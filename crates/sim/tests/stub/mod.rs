@@ -195,9 +195,8 @@ impl State {
             return;
         };
         let (kind, id) = (&report["kind"], &report["id"]);
-        let text = format!(
-            r#"{{"type":"changes","position":1,"assets":[{{"kind":{kind},"id":{id},"timestamp":"{time:.3}"}}]}}"#
-        );
+        let text =
+            format!(r#"{{"type":"changes","position":1,"assets":[{{"kind":{kind},"id":{id},"timestamp":"{time}"}}]}}"#);
         self.watchers.retain_mut(|watcher| write_frame(watcher, text.as_bytes()).is_ok());
     }
 }

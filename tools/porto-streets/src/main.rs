@@ -1,5 +1,5 @@
-//! Makes assets/porto-streets.bin.gz, the street network on which the demo fleet drives, from an OpenStreetMap extract:
-//! `cargo run --release -p drover-sim --example porto_streets -- porto.osm.pbf assets/porto-streets.bin.gz`.
+//! Makes crates/sim/assets/porto-streets.bin.gz, the street network on which the demo fleet drives, from an OpenStreetMap extract:
+//! `cd tools/porto-streets && cargo run --release -- porto.osm.pbf ../../crates/sim/assets/porto-streets.bin.gz`.
 //! Kept are the drivable roads of central Porto that a vehicle can both reach and leave (the largest strongly connected
 //! part), so that a fleet never meets a dead end. The format is described in `fleet::streets`, which reads it.
 
