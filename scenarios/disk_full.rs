@@ -88,7 +88,10 @@ fn fill(node: &Node, source: &mut Source) -> (Vec<Value>, Vec<Value>, Answer) {
 
 fn check_refusal(answer: &Answer) {
     let error = answer.expect(503);
-    assert_eq!((&error["status"], &error["code"], &error["error"]["code"]), (&json!("error"), &json!(503), &json!("disk_full")));
+    assert_eq!(
+        (&error["status"], &error["code"], &error["error"]["code"]),
+        (&json!("error"), &json!(503), &json!("disk_full"))
+    );
     assert!(error["error"]["help"].as_str().is_some_and(|help| help.contains("free space")), "{error}");
     assert!(answer.retry_after_s.is_some_and(|seconds| seconds > 0), "Retry-After says when to come back");
 }
@@ -138,7 +141,8 @@ fn a_full_disk_refuses_reports_keeps_answering_and_resumes_by_itself() {
     check_that_reads_go_on(&node);
 
     fs::remove_file(disk.ballast()).expect("the ballast");
-    let receipt = wait_for("room for reports", || Some(send(&node, &refused)).filter(|answer| answer.status == 202)).json();
+    let receipt =
+        wait_for("room for reports", || Some(send(&node, &refused)).filter(|answer| answer.status == 202)).json();
     let (accepted, duplicates) = (receipt["accepted"].as_u64(), receipt["duplicates"].as_u64());
     assert_eq!(accepted.zip(duplicates).map(|(a, d)| a + d), Some(BATCH as u64), "{receipt}");
     acknowledged.extend(refused);

@@ -41,12 +41,23 @@ fn free_port() -> u16 {
 }
 
 fn load(url: &str, ledger: &Path, round: u64) -> Child {
-    let via = if round % 2 == 0 { "websocket" } else { "http" };
+    let via = if round.is_multiple_of(2) { "websocket" } else { "http" };
     let batch = if round % 4 < 2 { "1" } else { "10" };
     let drivers = DRIVERS.to_string();
     let seed = round.to_string();
     let mut command = drover(&["simulate", "--url", url, "--via", via, "--batch", batch, "--drivers", &drivers]);
-    command.args(["--interval", "0.05", "--duration", "1.5", "--connections", "20", "--seed", &seed, "--json", "--ledger"]);
+    command.args([
+        "--interval",
+        "0.05",
+        "--duration",
+        "1.5",
+        "--connections",
+        "20",
+        "--seed",
+        &seed,
+        "--json",
+        "--ledger",
+    ]);
     command.arg(ledger).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the load starts")
 }
 
@@ -75,7 +86,9 @@ fn round(node: Node, data: &Path, ledger: &Path, number: u64, moment: Duration) 
 fn acknowledged(ledger: &Path) -> HashSet<Key> {
     let text = fs::read_to_string(ledger).expect("the ledger was written");
     let lines = text.lines().map(|line| {
-        let [kind, id, time] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("not a line of a ledger: {line}") };
+        let [kind, id, time] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("not a line of a ledger: {line}")
+        };
         (kind.to_owned(), id.to_owned(), time.parse().expect("a time"))
     });
     lines.collect()
@@ -161,13 +174,15 @@ fn nothing_acknowledged_is_lost_or_doubled_by_twenty_kills() {
     let acknowledged = acknowledged(&ledger);
     assert!(acknowledged.len() > 10_000, "only {} reports: too small a load to prove anything", acknowledged.len());
     let before = node.checksum();
-    let shown: HashMap<String, i64> = newest_by_id(acknowledged.iter()).into_keys().map(|id| (id.clone(), shown_ms(&node, &id))).collect();
+    let shown: HashMap<String, i64> =
+        newest_by_id(acknowledged.iter()).into_keys().map(|id| (id.clone(), shown_ms(&node, &id))).collect();
     assert_eq!(shown.len(), DRIVERS);
     node.kill();
 
     assert!(!snapshots(&data).is_empty(), "the load was long enough for a snapshot");
     assert_eq!(checksum_of(&data), before, "live after a replay is live before the kill");
-    let without = copy(&data, &folder.path().join("without"), |data| fs::remove_dir_all(data.join("live")).expect("snapshots"));
+    let without =
+        copy(&data, &folder.path().join("without"), |data| fs::remove_dir_all(data.join("live")).expect("snapshots"));
     assert_eq!(checksum_of(&without), before, "and the same without any snapshot");
     let torn = copy(&data, &folder.path().join("torn"), tear_newest_snapshot);
     assert_eq!(checksum_of(&torn), before, "and the same with a torn one");

@@ -164,7 +164,10 @@ fn search_finds_the_nearest_however_far() {
     let near = json!({"latitude": 41.15, "longitude": -8.61});
     assert_eq!(city.found(json!({"near": near, "kinds": ["driver"], "limit": 4})), ids(0..4));
     assert_eq!(city.found(json!({"near": {"latitude": 80, "longitude": 100}, "kinds": ["rider"]})), ["rita"]);
-    assert_eq!(city.found(json!({"near": {"latitude": 41.15, "longitude": -8.61, "radius_m": 500}, "kinds": ["driver"]})), ids(0..5));
+    assert_eq!(
+        city.found(json!({"near": {"latitude": 41.15, "longitude": -8.61, "radius_m": 500}, "kinds": ["driver"]})),
+        ids(0..5)
+    );
 }
 
 #[test]
@@ -175,7 +178,10 @@ fn search_finds_what_lies_in_a_box_also_across_the_date_line() {
     let answer = city.search(everywhere).expect(200);
     assert_eq!((&answer["count"], &answer["left_out"]), (&json!(10), &json!(30)));
     assert_eq!(city.found(json!({"box": [179, -18, -179, -16]})), ["fiji-east", "fiji-west"]);
-    assert_eq!(city.found(json!({"box": [-8.62, 41.1495, -8.60, 41.1525], "kinds": ["driver"], "statuses": ["idle"]})), ids([1]));
+    assert_eq!(
+        city.found(json!({"box": [-8.62, 41.1495, -8.60, 41.1525], "kinds": ["driver"], "statuses": ["idle"]})),
+        ids([1])
+    );
     assert_eq!(city.found(json!({"box": [-9, 41, -8, 42], "city": "Maia", "limit": 3})), ids(20..23));
 }
 
@@ -196,10 +202,29 @@ fn distance_is_measured_between_the_last_known_places() {
     let told = answer["distance_m"].as_f64().expect("metres");
     assert!((told - expected).abs() < 0.5, "{told} m is told, {expected} m are right");
     let over_the_date_line = city.node.get("/api/v1/distance?from=vehicle/fiji-east&to=vehicle/fiji-west").expect(200);
-    assert!((over_the_date_line["distance_m"].as_f64().expect("metres") - haversine_m((-17.0, 179.9), (-17.0, -179.9))).abs() < 0.5);
-    City::problem(&city.node.get("/api/v1/distance?from=driver/d1&to=station/placeless"), 404, "not_found", &["station/placeless"]);
-    City::problem(&city.node.get("/api/v1/distance?from=driver/d1&to=driver/nobody"), 404, "not_found", &["driver/nobody"]);
-    City::problem(&city.node.get("/api/v1/distance?from=driver/d1&to=ship/1"), 422, "unknown_value", &["ship", "driver"]);
+    assert!(
+        (over_the_date_line["distance_m"].as_f64().expect("metres") - haversine_m((-17.0, 179.9), (-17.0, -179.9)))
+            .abs()
+            < 0.5
+    );
+    City::problem(
+        &city.node.get("/api/v1/distance?from=driver/d1&to=station/placeless"),
+        404,
+        "not_found",
+        &["station/placeless"],
+    );
+    City::problem(
+        &city.node.get("/api/v1/distance?from=driver/d1&to=driver/nobody"),
+        404,
+        "not_found",
+        &["driver/nobody"],
+    );
+    City::problem(
+        &city.node.get("/api/v1/distance?from=driver/d1&to=ship/1"),
+        422,
+        "unknown_value",
+        &["ship", "driver"],
+    );
     City::problem(&city.node.get("/api/v1/distance?from=driver/d1"), 422, "out_of_range", &["to"]);
 }
 
@@ -236,7 +261,12 @@ fn a_search_that_makes_no_sense_is_told_why() {
         (json!({"box": [0, 2, 1, 1]}), 422, "out_of_range", &["south", "north"]),
         (json!({"box": [0, 0, 181, 1]}), 422, "out_of_range", &["box", "181", "-180 to 180"]),
         (json!({"box": [0, 0, 1]}), 422, "out_of_range", &["3"]),
-        (json!({"near": {"latitude": 100, "longitude": 0}}), 422, "out_of_range", &["near.latitude", "100", "-90 to 90"]),
+        (
+            json!({"near": {"latitude": 100, "longitude": 0}}),
+            422,
+            "out_of_range",
+            &["near.latitude", "100", "-90 to 90"],
+        ),
         (json!({"near": {"latitude": "x", "longitude": 0}}), 422, "out_of_range", &["x"]),
         (json!({"near": {"latitude": 0, "longitude": 0}, "radius": 5}), 422, "out_of_range", &["radius"]),
         (json!({"near": {"latitude": 0, "longitude": 0}, "kinds": ["ship"]}), 422, "out_of_range", &["kinds", "ship"]),
@@ -261,7 +291,10 @@ fn a_read_that_names_a_position_sees_everything_up_to_it() {
         let position = &receipt["position"];
         let shown = city.node.get(&format!("/api/v1/drivers/me/location?at_least={position}")).expect(200);
         assert_eq!(shown["latitude"], latitude);
-        let near = city.node.get(&format!("/api/v1/drivers/nearby?lat={latitude}&lng=5&radius=1&at_least={position}")).expect(200);
+        let near = city
+            .node
+            .get(&format!("/api/v1/drivers/nearby?lat={latitude}&lng=5&radius=1&at_least={position}"))
+            .expect(200);
         assert_eq!(texts(&near["drivers"], "id"), ["me"]);
         let query = json!({"box": [4.9, latitude - 0.0001, 5.1, latitude + 0.0001], "at_least": position});
         assert_eq!(city.found(query), ["me"]);
@@ -337,7 +370,10 @@ fn check_operation(path: &str, method: &str, operation: &Value) {
     let responses = operation["responses"].as_object().unwrap_or_else(|| panic!("{name} has responses"));
     assert!(!responses.is_empty(), "{name}");
     for (status, response) in responses {
-        assert!(status == "default" || status.parse::<u16>().is_ok_and(|s| (100..600).contains(&s)), "{name}: {status}");
+        assert!(
+            status == "default" || status.parse::<u16>().is_ok_and(|s| (100..600).contains(&s)),
+            "{name}: {status}"
+        );
         assert!(response["description"].is_string(), "{name}: {status} needs a description");
     }
     let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
@@ -390,6 +426,11 @@ fn every_documented_address_is_served() {
         }
         let answer = if method == "get" { node.get(&address) } else { node.post(&address, "{}") };
         let fell_through = answer.status == 404 && answer.text().contains("there is nothing at");
-        assert!(answer.status < 500 && answer.status != 405 && !fell_through, "{method} {address}: {} {}", answer.status, answer.text());
+        assert!(
+            answer.status < 500 && answer.status != 405 && !fell_through,
+            "{method} {address}: {} {}",
+            answer.status,
+            answer.text()
+        );
     }
 }

@@ -7,10 +7,6 @@ mod serve;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-// Many short-lived buffers of many connections: measured against the system's allocator in bench/.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Drover: a real-time location platform for fleets. Devices report; Drover answers where everything
 /// is now, and loses nothing that it acknowledged.
 #[derive(Debug, Parser)]

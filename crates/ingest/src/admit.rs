@@ -260,10 +260,10 @@ impl Admission {
     /// Runs [`Admission::flush`] whenever it is due, until `stop` says so.
     pub fn keep_tidy(&self, stop: impl Fn() -> bool) {
         while !stop() {
-            if self.is_full() {
-                if let Err(error) = self.flush() {
-                    tracing::error!(%error, "cannot write the index of seen reports; keeping it in memory");
-                }
+            if self.is_full()
+                && let Err(error) = self.flush()
+            {
+                tracing::error!(%error, "cannot write the index of seen reports; keeping it in memory");
             }
             thread::park_timeout(std::time::Duration::from_millis(200));
         }

@@ -95,7 +95,7 @@ async fn report_location(
 ) -> Result<Response, Problem> {
     let kind = kind_in_path(&kinds)?;
     let body = read_body(&intake, request).await?;
-    let receipt = intake.take_one(Door::Http, Some(Addressed { kind, id: &id }), &body).await?;
+    let receipt = intake.take_one(Door::Http, Addressed { kind, id: &id }, &body).await?;
     Ok((StatusCode::ACCEPTED, Json(receipt)).into_response())
 }
 

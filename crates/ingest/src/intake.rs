@@ -5,7 +5,7 @@ use crate::admit::{Admission, Admitted, Refusal};
 use crate::json::{self, Parsed};
 use crate::rejects::{Door, RejectedItem, Rejects};
 use drover_answer::{Problem, ProblemKind, now_ms};
-use drover_log::{AppendError, CommitError, Log, Position, ReadError};
+use drover_log::{AppendError, CommitError, Durable, Log, Position, ReadError};
 use drover_model::{Kind, Reject, RejectCode};
 use metrics::{Counter, Histogram};
 use serde::Serialize;
@@ -143,11 +143,24 @@ impl Meters {
     }
 }
 
-/// Items judged so far, and what their answer must wait for.
-#[derive(Debug, Default)]
-struct Tally {
+/// A request whose items are judged: what its answer will say once the disk has them.
+#[derive(Debug)]
+pub struct Judged {
+    door: Door,
+    started: Instant,
     receipt: Receipt,
     rejects_wait: Option<Position>,
+}
+
+impl Judged {
+    fn new(door: Door) -> Judged {
+        Judged { door, started: Instant::now(), receipt: Receipt::default(), rejects_wait: None }
+    }
+
+    /// The position that must be durable before [`Intake::settle`] can answer at once.
+    pub fn position(&self) -> Position {
+        self.receipt.position
+    }
 }
 
 thread_local! {
@@ -163,39 +176,30 @@ impl Intake {
         Intake(Arc::new(Inner { admission, log, rejects, meters }))
     }
 
-    /// Takes a body with one report whose kind and id may come from the address. On `Ok` it is
-    /// durable (or was already). On `Err` it was not acknowledged; a refused one is kept.
-    pub async fn take_one(
-        &self,
-        door: Door,
-        address: Option<Addressed<'_>>,
-        body: &[u8],
-    ) -> Result<Receipt, IntakeError> {
-        let start = Instant::now();
-        let tally = self.judge_one(door, address, body).await?;
-        self.settle(door, tally, start).await
-    }
-
-    async fn judge_one(&self, door: Door, address: Option<Addressed<'_>>, body: &[u8]) -> Result<Tally, IntakeError> {
-        let parsed = json::parse_report(body).and_then(|draft| match address {
-            Some(address) => at_address(draft, address),
-            None => Ok(draft),
-        });
-        let mut tally = Tally::default();
-        match self.judge(parsed, &mut tally.receipt) {
-            Err(IntakeError::Reject(reject)) => {
-                self.keep(door, &reject, body).await;
-                Err(IntakeError::Reject(reject))
+    /// Takes a body with one report whose kind and id the address gives. On `Ok` it is durable (or was
+    /// already). On `Err` it was not acknowledged; a refused one is kept.
+    pub async fn take_one(&self, door: Door, address: Addressed<'_>, body: &[u8]) -> Result<Receipt, IntakeError> {
+        let mut judged = Judged::new(door);
+        let parsed = json::parse_report(body).and_then(|draft| at_address(draft, address));
+        if let Err(error) = self.judge(parsed, &mut judged.receipt) {
+            if let IntakeError::Reject(reject) = &error {
+                self.keep(door, reject, body).await;
             }
-            Err(other) => Err(other),
-            Ok(()) => Ok(tally),
+            return Err(error);
         }
+        self.settle(judged).await
     }
 
     /// Takes a body with any number of reports. On `Ok` every accepted one is durable and every
     /// refused one is kept and listed by its place. On `Err` nothing was acknowledged.
     pub async fn take_many(&self, door: Door, body: &[u8]) -> Result<Receipt, IntakeError> {
-        let start = Instant::now();
+        self.settle(self.judge_many(door, body).await?).await
+    }
+
+    /// The first half of [`Intake::take_many`]: everything is in the log's order, nothing may be
+    /// acknowledged yet. Waits for the disk only to keep a body that could not be read at all.
+    pub async fn judge_many(&self, door: Door, body: &[u8]) -> Result<Judged, IntakeError> {
+        let mut judged = Judged::new(door);
         let items = match json::parse_reports(body).and_then(check_count) {
             Ok(items) => items,
             Err(reject) => {
@@ -203,10 +207,9 @@ impl Intake {
                 return Err(IntakeError::Reject(reject));
             }
         };
-        let mut tally = Tally::default();
         let mut refused = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
-            match self.judge(item, &mut tally.receipt) {
+            match self.judge(item, &mut judged.receipt) {
                 Ok(()) => {}
                 Err(IntakeError::Reject(reject)) => refused.push((index, reject)),
                 Err(other) => return Err(other),
@@ -215,8 +218,8 @@ impl Intake {
                 tokio::task::yield_now().await;
             }
         }
-        self.list_refused(door, refused, body, &mut tally);
-        self.settle(door, tally, start).await
+        self.list_refused(refused, body, &mut judged);
+        Ok(judged)
     }
 
     /// Admits one item and counts it.
@@ -241,18 +244,18 @@ impl Intake {
         Ok(())
     }
 
-    fn list_refused(&self, door: Door, refused: Vec<(usize, Reject)>, body: &[u8], tally: &mut Tally) {
+    fn list_refused(&self, refused: Vec<(usize, Reject)>, body: &[u8], judged: &mut Judged) {
         if refused.is_empty() {
             return;
         }
         let raw = raw_items(body);
-        tally.receipt.rejected_total = refused.len();
+        judged.receipt.rejected_total = refused.len();
         for (index, reject) in refused {
             let payload = raw.get(index).map_or(body, |item| item.as_bytes());
-            tally.rejects_wait = self.0.rejects.keep(door, &reject, payload, now_ms()).or(tally.rejects_wait);
-            if tally.receipt.rejected.len() < REJECTS_LISTED {
+            judged.rejects_wait = self.0.rejects.keep(judged.door, &reject, payload, now_ms()).or(judged.rejects_wait);
+            if judged.receipt.rejected.len() < REJECTS_LISTED {
                 let Reject { code, field, message } = reject;
-                tally.receipt.rejected.push(RejectedAt {
+                judged.receipt.rejected.push(RejectedAt {
                     index,
                     code: code.name(),
                     field: field.into_owned(),
@@ -262,24 +265,35 @@ impl Intake {
         }
     }
 
-    /// Waits for the disk and counts what is now certain.
-    async fn settle(&self, door: Door, tally: Tally, start: Instant) -> Result<Receipt, IntakeError> {
-        if tally.receipt.position > 0 {
-            self.0.log.durable(tally.receipt.position).await?;
+    /// The log position up to which everything is durable.
+    pub fn durable_position(&self) -> Position {
+        self.0.log.durable_position()
+    }
+
+    /// Resolves when `position` is durable.
+    pub fn durable(&self, position: Position) -> Durable {
+        self.0.log.durable(position)
+    }
+
+    /// The second half of [`Intake::take_many`]: waits for the disk and counts what is now certain.
+    pub async fn settle(&self, judged: Judged) -> Result<Receipt, IntakeError> {
+        let Judged { door, started, receipt, rejects_wait } = judged;
+        if receipt.position > 0 {
+            self.0.log.durable(receipt.position).await?;
         }
-        if let Some(position) = tally.rejects_wait {
+        if let Some(position) = rejects_wait {
             self.0.rejects.durable(position).await;
         }
         let meters = &self.0.meters[door as usize];
-        meters.accepted.increment(tally.receipt.accepted as u64);
-        if tally.receipt.duplicates > 0 {
-            meters.duplicates.increment(tally.receipt.duplicates as u64);
+        meters.accepted.increment(receipt.accepted as u64);
+        if receipt.duplicates > 0 {
+            meters.duplicates.increment(receipt.duplicates as u64);
         }
-        if tally.receipt.late > 0 {
-            meters.late.increment(tally.receipt.late as u64);
+        if receipt.late > 0 {
+            meters.late.increment(receipt.late as u64);
         }
-        meters.ack_seconds.record(start.elapsed().as_secs_f64());
-        Ok(tally.receipt)
+        meters.ack_seconds.record(started.elapsed().as_secs_f64());
+        Ok(receipt)
     }
 
     /// Up to `limit` kept refusals from position `from` on, oldest first.

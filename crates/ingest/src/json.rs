@@ -47,10 +47,10 @@ fn parse_array(text: &str) -> Result<Vec<Parsed<'_>>, Reject> {
 
 fn parse_one_or_lines(text: &str) -> Result<Vec<Parsed<'_>>, Reject> {
     let mut json = serde_json::Deserializer::from_str(text);
-    if let Ok(parsed) = ReportSeed.deserialize(&mut json) {
-        if json.end().is_ok() {
-            return Ok(vec![parsed]);
-        }
+    if let Ok(parsed) = ReportSeed.deserialize(&mut json)
+        && json.end().is_ok()
+    {
+        return Ok(vec![parsed]);
     }
     if !text.trim().contains('\n') {
         return parse_report(text.as_bytes()).map(|draft| vec![Ok(draft)]);

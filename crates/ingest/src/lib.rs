@@ -13,6 +13,6 @@ mod websocket;
 pub use admit::{Admission, Admitted, DeviceRate, Refusal};
 pub use body::BODY_MAX_BYTES;
 pub use http::routes;
-pub use intake::{Addressed, Intake, IntakeError, Receipt, RejectedAt};
+pub use intake::{Addressed, Intake, IntakeError, Judged, Receipt, RejectedAt};
 pub use json::{Parsed, parse_report, parse_reports};
 pub use rejects::{Door, RejectedItem, Rejects};

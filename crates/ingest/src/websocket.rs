@@ -4,16 +4,17 @@
 //! A sender may have many frames under way: they share a sync of the disk. At the bound the socket is
 //! not read until answers have gone out, so that TCP slows the sender down.
 
-use crate::intake::{Intake, IntakeError, Receipt};
+use crate::intake::{Intake, IntakeError, Judged, Receipt};
 use crate::rejects::Door;
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::Bytes;
 use drover_answer::{Problem, ProblemKind};
-use futures_util::stream::{FuturesOrdered, StreamExt};
-use futures_util::{FutureExt, SinkExt};
+use drover_log::Durable;
+use futures_util::SinkExt;
 use serde::Serialize;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Frames of one connection that may wait for the disk.
@@ -70,34 +71,74 @@ async fn serve(intake: Intake, mut socket: WebSocket) {
     gauge.decrement(1.0);
 }
 
+/// Answers that are not sent yet, in the order of their frames.
+#[derive(Default)]
+struct UnderWay {
+    frames: u64,
+    answers: VecDeque<(u64, Result<Judged, IntakeError>)>,
+    /// Resolves when the first answer can be given.
+    first: Option<Durable>,
+}
+
+impl UnderWay {
+    async fn take(&mut self, intake: &Intake, bytes: Bytes) {
+        self.frames += 1;
+        let judged = intake.judge_many(Door::WebSocket, &bytes).await;
+        self.answers.push_back((self.frames, judged));
+        self.wait_for_first(intake);
+    }
+
+    fn wait_for_first(&mut self, intake: &Intake) {
+        let first = self.answers.front().map(|(_, judged)| judged.as_ref().map_or(0, Judged::position));
+        self.first = match (first, self.first.take()) {
+            (Some(position), Some(durable)) if durable.position() == position => Some(durable),
+            (Some(position), _) => Some(intake.durable(position)),
+            (None, _) => None,
+        };
+    }
+
+    /// Waits until the first answer can be given, or the log says that it cannot.
+    async fn ready(&mut self) {
+        match &mut self.first {
+            // The outcome is asked for again when the answer is made.
+            Some(durable) => drop(durable.await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Sends the first answer and all others that are ready with it, in one flush.
+    async fn answer(&mut self, intake: &Intake, socket: &mut WebSocket) -> Result<(), axum::Error> {
+        let mut is_first = true;
+        let durable = intake.durable_position();
+        let is_ready = |judged: &Result<Judged, IntakeError>| judged.as_ref().map_or(0, Judged::position) <= durable;
+        while let Some((frame, judged)) = self.answers.pop_front_if(|(_, judged)| is_first || is_ready(judged)) {
+            is_first = false;
+            let taken = match judged {
+                Ok(judged) => intake.settle(judged).await,
+                Err(error) => Err(error),
+            };
+            socket.feed(ack(frame, taken)).await?;
+        }
+        self.first = None;
+        self.wait_for_first(intake);
+        socket.flush().await
+    }
+}
+
 /// Reads frames and answers them until the sender leaves.
 async fn exchange(intake: &Intake, socket: &mut WebSocket) -> Result<(), axum::Error> {
-    let mut under_way = FuturesOrdered::new();
-    let mut frames = 0;
+    let mut under_way = UnderWay::default();
     let mut silence = Silence::default();
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     loop {
         tokio::select! {
             biased;
-            Some(answer) = under_way.next(), if !under_way.is_empty() => {
-                socket.feed(answer).await?;
-                // Answers that are ready together leave together.
-                while let Some(Some(answer)) = under_way.next().now_or_never() {
-                    socket.feed(answer).await?;
-                }
-                socket.flush().await?;
-            }
-            message = socket.recv(), if under_way.len() < FRAMES_UNDER_WAY => {
+            () = under_way.ready() => under_way.answer(intake, socket).await?,
+            message = socket.recv(), if under_way.answers.len() < FRAMES_UNDER_WAY => {
                 silence.heard();
                 match message.transpose()? {
-                    Some(Message::Text(text)) => {
-                        frames += 1;
-                        under_way.push_back(answer(intake.clone(), frames, text.into()));
-                    }
-                    Some(Message::Binary(bytes)) => {
-                        frames += 1;
-                        under_way.push_back(answer(intake.clone(), frames, bytes));
-                    }
+                    Some(Message::Text(text)) => under_way.take(intake, text.into()).await,
+                    Some(Message::Binary(bytes)) => under_way.take(intake, bytes).await,
                     Some(Message::Ping(_) | Message::Pong(_)) => {}
                     Some(Message::Close(_)) | None => return Ok(()),
                 }
@@ -127,8 +168,8 @@ impl Silence {
     }
 }
 
-async fn answer(intake: Intake, frame: u64, bytes: Bytes) -> Message {
-    let ack = match intake.take_many(Door::WebSocket, &bytes).await {
+fn ack(frame: u64, taken: Result<Receipt, IntakeError>) -> Message {
+    let ack = match taken {
         Ok(receipt) => Ack { ack: frame, receipt: Some(receipt), error: None },
         Err(error) => Ack { ack: frame, receipt: None, error: Some(error.into()) },
     };

@@ -43,10 +43,10 @@ impl Running {
     /// Stops following after a last snapshot, and waits for it.
     pub fn stop(mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                tracing::error!("the live follower ended badly");
-            }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the live follower ended badly");
         }
     }
 }

@@ -127,10 +127,10 @@ impl State {
     }
 
     fn remember(&mut self, change: Change) {
-        if self.changes.len() == CHANGES_KEPT {
-            if let Some(gone) = self.changes.pop_front() {
-                self.changes_after = gone.position;
-            }
+        if self.changes.len() == CHANGES_KEPT
+            && let Some(gone) = self.changes.pop_front()
+        {
+            self.changes_after = gone.position;
         }
         self.changes.push_back(change);
     }

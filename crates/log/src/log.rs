@@ -183,7 +183,7 @@ impl Log {
         let mut pending = self.shared.pending.lock();
         pending.check(&self.shared.settings)?;
         let position = pending.push(encode, self.shared.settings.max_record_bytes)?;
-        let writer_sleeps = std::mem::take(&mut pending.writer_sleeps);
+        let writer_sleeps = pending.should_wake_writer();
         drop(pending);
         if writer_sleeps {
             self.shared.work.notify_one();
@@ -207,7 +207,7 @@ impl Log {
             }
         }
         let last = pending.next - 1;
-        let writer_sleeps = last >= next && std::mem::take(&mut pending.writer_sleeps);
+        let writer_sleeps = last >= next && pending.should_wake_writer();
         drop(pending);
         if writer_sleeps {
             self.shared.work.notify_one();
@@ -344,6 +344,8 @@ pub(crate) struct Pending {
     /// Bytes that the writer took and has not made durable yet.
     pub(crate) in_flight_bytes: usize,
     pub(crate) writer_sleeps: bool,
+    /// The sleeping writer wants to be woken when so many records are pending.
+    pub(crate) wake_writer_at: u64,
     pub(crate) closing: bool,
     /// Why appends are refused at present.
     pub(crate) trouble: Option<CommitError>,
@@ -352,6 +354,16 @@ pub(crate) struct Pending {
 impl Pending {
     pub(crate) fn bytes(&self) -> usize {
         self.buffer.len() + self.in_flight_bytes
+    }
+
+    /// Records in the buffer.
+    pub(crate) fn records(&self) -> u64 {
+        self.next - self.base
+    }
+
+    /// Whether the writer sleeps and has something to do now. Says so once.
+    fn should_wake_writer(&mut self) -> bool {
+        self.writer_sleeps && self.records() >= self.wake_writer_at && std::mem::take(&mut self.writer_sleeps)
     }
 
     /// Whether the log takes records now.
@@ -427,6 +439,7 @@ impl Shared {
             next,
             in_flight_bytes: 0,
             writer_sleeps: false,
+            wake_writer_at: 1,
             closing: false,
             trouble: None,
         };

@@ -1,5 +1,6 @@
 //! The writer thread: takes whatever is pending, makes it durable as one batch (or several, if it is much), then
-//! publishes. Group commit comes from natural batching: while one sync runs, the next batch collects.
+//! publishes. Group commit comes from natural batching: while one sync runs, the next batch collects. Where syncs are
+//! quick and senders many, that alone makes small batches, so the writer also gathers: see [`Gathering`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,10 +8,34 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::MutexGuard;
 
 use crate::batch::{RECORD_OVERHEAD_BYTES, split_record};
-use crate::log::Shared;
+use crate::log::{Pending, Shared};
 use crate::{Batch, Commit, CommitError, Engine, EngineError, Position, priority};
+
+/// Longest time that a pending record waits for company before its sync begins.
+const GATHER_MAX: Duration = Duration::from_micros(500);
+/// So many bytes are company enough.
+const GATHER_ENOUGH_BYTES: usize = 64 << 10;
+
+/// How many records the next batch should wait for: about as many as were under way lately, because senders that were
+/// just acknowledged are about to send again. A lone sender never waits.
+#[derive(Debug, Default)]
+struct Gathering {
+    under_way: u64,
+}
+
+impl Gathering {
+    /// Learns from a commit of `records` after which `pending` were already waiting.
+    fn learn(&mut self, records: u64, pending: u64) {
+        self.under_way = (records + pending).max(self.under_way - self.under_way.div_ceil(8).min(self.under_way));
+    }
+
+    fn wanted(&self) -> u64 {
+        self.under_way.max(1)
+    }
+}
 
 pub(crate) struct Writer<E> {
     engine: E,
@@ -18,6 +43,7 @@ pub(crate) struct Writer<E> {
     last_appended_at_ms: i64,
     /// Largest take of late: the next buffer starts with this capacity.
     usual_bytes: usize,
+    gathering: Gathering,
     woken: Vec<Waker>,
 }
 
@@ -33,7 +59,7 @@ struct Taken {
 impl<E: Engine> Writer<E> {
     pub(crate) fn new(engine: E, log: Arc<Shared>) -> Self {
         let last_appended_at_ms = log.archive.bounds().last_appended_at_ms;
-        Self { engine, log, last_appended_at_ms, usual_bytes: 0, woken: Vec::new() }
+        Self { engine, log, last_appended_at_ms, usual_bytes: 0, gathering: Gathering::default(), woken: Vec::new() }
     }
 
     /// Commits until the log is closed or poisoned.
@@ -52,6 +78,7 @@ impl<E: Engine> Writer<E> {
         // The old buffer lives on as the batch's payload. The new one is allocated before the lock is taken.
         let empty = Vec::with_capacity(self.usual_bytes);
         let mut pending = self.log.pending.lock();
+        pending.wake_writer_at = 1;
         while pending.buffer.is_empty() {
             if pending.closing {
                 return None;
@@ -59,6 +86,7 @@ impl<E: Engine> Writer<E> {
             pending.writer_sleeps = true;
             self.log.work.wait(&mut pending);
         }
+        self.gather(&mut pending);
         pending.writer_sleeps = false;
         let buffer = std::mem::replace(&mut pending.buffer, empty);
         let base = pending.base;
@@ -68,6 +96,22 @@ impl<E: Engine> Writer<E> {
         // Decays, so that one burst does not make every later buffer big.
         self.usual_bytes = buffer.len().max(self.usual_bytes - self.usual_bytes / 8);
         Some(Taken { base, payload: Bytes::from(buffer) })
+    }
+
+    /// Waits a little for the records that are probably on their way. Senders are not disturbed meanwhile: the writer
+    /// is woken once, when all are there.
+    fn gather(&self, pending: &mut MutexGuard<'_, Pending>) {
+        let deadline = Instant::now() + GATHER_MAX;
+        pending.wake_writer_at = self.gathering.wanted();
+        while pending.records() < pending.wake_writer_at
+            && pending.buffer.len() < GATHER_ENOUGH_BYTES
+            && !pending.closing
+        {
+            pending.writer_sleeps = true;
+            if self.log.work.wait_until(pending, deadline).timed_out() {
+                return;
+            }
+        }
     }
 
     fn commit_all(&mut self, taken: Taken) -> Result<(), Stop> {
@@ -113,7 +157,10 @@ impl<E: Engine> Writer<E> {
         self.log.waiters.publish(last);
         self.log.waiters.wake(&mut self.woken);
         self.log.ring.notify();
-        self.log.pending.lock().in_flight_bytes -= commit.bytes;
+        let mut pending = self.log.pending.lock();
+        pending.in_flight_bytes -= commit.bytes;
+        self.gathering.learn(commit.records.into(), pending.records());
+        drop(pending);
         if let Some(hook) = &self.log.settings.on_commit {
             hook(commit);
         }

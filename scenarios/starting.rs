@@ -1,0 +1,86 @@
+//! How a node starts and ends, with the settings that it understands and those that it does not.
+
+mod harness;
+
+use harness::{Node, drover, folder, now_ms, report};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A node that must not start: what it says instead.
+fn refusal(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> String {
+    let data = data.to_str().expect("a path in UTF-8");
+    let mut command = drover(&["serve", "--data", data, "--http", "127.0.0.1:0"]);
+    let output = command.args(arguments).envs(settings.iter().copied()).output().expect("drover starts");
+    assert!(!output.status.success(), "the node has started and ended well");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_variable_that_sets_the_level_of_messages_is_no_unknown_setting() {
+    let folder = folder();
+    let node = Node::start_with(&folder.path().join("data"), "127.0.0.1:0", &[("DROVER_LOG", "debug")]);
+    assert_eq!(node.get("/readyz").status, 200);
+}
+
+#[test]
+fn an_unknown_setting_is_refused_and_the_nearest_is_named() {
+    let folder = folder();
+    let file = folder.path().join("drover.toml");
+    std::fs::write(&file, "max_speed_kph = 120\n").expect("a file");
+    let said =
+        refusal(&folder.path().join("data"), &["--dev", "--config", file.to_str().expect("a path in UTF-8")], &[]);
+    assert!(said.contains("max_speed_kph") && said.contains("max_speed_kmh"), "{said}");
+    let said = refusal(&folder.path().join("data"), &["--dev"], &[("DROVER_LIVE_SECONDS", "1")]);
+    assert!(said.contains("live_s"), "{said}");
+    let said = refusal(&folder.path().join("data"), &["--dev"], &[("DROVER_LIVE_S", "0")]);
+    assert!(said.contains("live_s") && said.contains('0') && said.contains("86400"), "{said}");
+}
+
+#[test]
+fn a_setting_in_the_environment_goes_before_the_file() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let node = Node::start_with(&data, "127.0.0.1:0", &[("DROVER_MAX_SPEED_KMH", "50"), ("DROVER_REGION", "north")]);
+    assert_eq!(node.get("/api/v1/info").expect(200)["region"], "north");
+    let fast = r#"{"latitude": 1, "longitude": 1, "speed": 51}"#;
+    let error = node.post("/api/v1/drivers/d-1/location", fast).expect(422);
+    assert!(error["error"]["message"].as_str().is_some_and(|message| message.contains("0 to 50")), "{error}");
+}
+
+#[test]
+fn without_credentials_a_node_listens_on_loopback_only() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let open_to_all =
+        drover(&["serve", "--dev", "--data", data.to_str().expect("a path in UTF-8"), "--http", "0.0.0.0:0"]).output();
+    let output = open_to_all.expect("drover starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("loopback"), "{said}");
+    let said = refusal(&data, &[], &[]);
+    assert!(said.contains("--dev"), "{said}");
+}
+
+#[test]
+fn a_folder_that_another_node_has_open_is_refused_by_name() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let node = Node::start(&data);
+    let said = refusal(&data, &["--dev"], &[]);
+    assert!(said.contains("in use by another process") && said.contains("data"), "{said}");
+    node.report(&[report("driver", "d-1", now_ms(), 1.0, 1.0)]);
+}
+
+#[test]
+fn a_node_that_is_told_to_stop_ends_in_seconds_whoever_is_connected() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let node = Node::start(&data);
+    node.report(&[report("driver", "d-1", now_ms(), 1.0, 1.0)]);
+    let _watcher = node.socket("/api/v1/live");
+    let _sender = node.socket("/api/v1/ingest");
+    let before = node.checksum();
+    let told = Instant::now();
+    node.stop();
+    assert!(told.elapsed() < Duration::from_secs(10), "it took {:?}", told.elapsed());
+    assert_eq!(Node::start(&data).checksum(), before);
+}
