@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeMachine, load1, quiet } from './machine.mjs';
-import { ROOT, cleanUp, cpuSeconds, delay, output, requirePrograms, start, temporaryFolder } from './processes.mjs';
+import { BUILT, ROOT, cleanUp, cpuSeconds, delay, output, requirePrograms, start, temporaryFolder } from './processes.mjs';
 import { Results } from './results.mjs';
 
 export const SCENARIOS = ['log', 'index', 'acks', 'http', 'batches', 'paced', 'nearby', 'memory'];
@@ -15,7 +15,7 @@ export const REPEAT = number('REPEAT', SHORT ? 1 : 3);
 /** Seconds of one run; a scenario names its own default. */
 export const seconds = (usual) => number('SECONDS', SHORT ? 1 : usual);
 
-const BINARY = join(ROOT, 'target/release/drover');
+const BINARY = join(BUILT, 'drover');
 
 export async function main(names) {
   const unknown = names.filter((name) => !SCENARIOS.includes(name));
@@ -24,21 +24,23 @@ export async function main(names) {
     console.error(`usage: bench/run SCENARIO…   (${SCENARIOS.join(', ')})`);
     process.exit(2);
   }
-  let failed = 0;
+  const failed = [];
   try {
     const scenarios = await Promise.all(names.map((name) => import(`./${name}/run.mjs`)));
     requirePrograms(scenarios.flatMap((scenario) => scenario.programs ?? []));
-    if (!existsSync(BINARY)) throw new Error('there is no target/release/drover; run `make build` first');
+    if (!existsSync(BINARY)) throw new Error(`there is no ${BINARY}; run \`make build\` first`);
     const results = new Results(await describeMachine(BINARY), { keep: !SHORT });
-    for (const [at, scenario] of scenarios.entries()) failed += !(await measure(names[at], scenario, results));
-    results.print(names);
+    for (const [at, scenario] of scenarios.entries()) {
+      if (!(await measure(names[at], scenario, results))) failed.push(names[at]);
+    }
+    results.print(failed);
   } catch (error) {
     console.error(`bench: ${error.message}`);
-    failed += 1;
+    failed.push('all');
   } finally {
     await cleanUp();
   }
-  process.exit(failed > 0 ? 1 : 0);
+  process.exit(failed.length > 0 ? 1 : 0);
 }
 
 /** False when it could not be measured; the others are measured nevertheless. */
@@ -62,7 +64,7 @@ async function buildExample(crate, name) {
   await output('cargo', ['build', '--release', '--locked', '-p', crate, '--example', name], { cwd: ROOT, timeoutS: 1200 });
 }
 
-export const example = (name) => join(ROOT, 'target/release/examples', name);
+export const example = (name) => join(BUILT, 'examples', name);
 
 /** The peer before, between and after our runs, so that a change of the machine shows in both. */
 export async function alternate(peer, ours) {
@@ -93,7 +95,7 @@ export async function repeat(run) {
  * scenario searches as many at its end as at its start. `startS` is the time from exec to the ready line.
  */
 export async function startNode({ data = temporaryFolder('node'), settings = {} } = {}) {
-  const env = { DROVER_LOG: 'warn', DROVER_LIVE_S: '86400', DROVER_OFFLINE_S: '86400', ...settings };
+  const env = { DROVER_LIVE_S: '86400', DROVER_OFFLINE_S: '86400', ...settings };
   const node = await start(BINARY, ['serve', '--dev', '--data', data, '--http', '127.0.0.1:0'], {
     env,
     ready: /^ready http=(\S+)/m,
@@ -143,12 +145,6 @@ export async function waitFor(what, timeoutS, look) {
 }
 
 export const values = (runs, pick) => runs.map((run) => (typeof pick === 'string' ? run[pick] : pick(run)));
-
-export function median(list) {
-  const sorted = [...list].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
 
 /** `name=value` lines as an object of numbers. */
 export function namedValues(text) {

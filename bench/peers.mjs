@@ -69,7 +69,7 @@ export async function wrk(server, requests, { connections, timeS }) {
   const file = join(temporaryFolder('wrk'), 'requests');
   writeFileSync(file, requests.join('\n'));
   const cpu = cpuSeconds(server.pid);
-  const args = ['-t2', `-c${connections}`, `-d${timeS}s`, '--timeout', '10s', '-s', join(ROOT, 'bench/wrk.lua'), server.url];
+  const args = ['-t2', `-c${connections}`, `-d${Math.max(1, Math.round(timeS))}s`, '--timeout', '10s', '-s', join(ROOT, 'bench/wrk.lua'), server.url];
   const text = await output('wrk', args, { env: { BENCH_REQUESTS: file }, timeoutS: timeS + 60 });
   const run = JSON.parse(text.match(/^RESULT (.*)$/m)[1]);
   if (run.errors > 0) throw new Error(`wrk met ${run.errors} errors:\n${text}`);

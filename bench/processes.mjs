@@ -4,12 +4,14 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Where data goes: beside the build by default, because /tmp may be memory. */
 const DATA = process.env.BENCH_DATA ?? join(ROOT, 'target/bench');
+/** Where cargo puts what it builds. */
+export const BUILT = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target', 'release');
 
 const STOP_PATIENCE_S = 20;
 /** Ticks of /proc/PID/stat per second (USER_HZ is 100 on every Linux architecture that Drover runs on). */
@@ -87,7 +89,6 @@ export async function start(program, args, { ready, timeoutS = 30, ...options })
     };
     opened.child.stdout.on('data', look);
     opened.ended.then(() => resolve('ended'));
-    opened.child.on('exit', () => clearTimeout(timer));
   });
   let timer;
   const late = new Promise((resolve) => (timer = setTimeout(() => resolve('late'), timeoutS * 1000)));
@@ -135,13 +136,12 @@ export async function cleanUp() {
   [...folders].forEach(removeFolder);
 }
 
-function leave(code) {
-  for (const opened of running) opened.child.kill('SIGKILL');
-  try {
-    [...folders].forEach(removeFolder);
-  } catch {
-    // A process that is still dying may write; its folder lies in target/ and is harmless.
-  }
+/** Ctrl-C and the like: children first, then the bench. A second signal does not wait for them. */
+let leaving = false;
+async function leave(code) {
+  if (leaving) process.exit(code);
+  leaving = true;
+  await cleanUp().catch(() => {}); // What is left lies in target/ and is harmless.
   process.exit(code);
 }
 for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]]) process.on(signal, () => leave(code));

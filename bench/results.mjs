@@ -2,7 +2,6 @@
 
 import { appendFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { median } from './harness.mjs';
 import { ROOT } from './processes.mjs';
 
 const FOLDER = join(ROOT, 'bench/results');
@@ -45,13 +44,20 @@ export class Results {
   }
 
   /** Prints this invocation's figures; latest.md gets the newest invocation of every scenario on this machine. */
-  print(names) {
+  print(failed) {
     console.log(`\n${describe(this.machine)}\n\n${table(this.figures)}`);
     const missed = this.figures.filter((figure) => figure.met === false).length;
-    console.log(`\n${names.join(', ')}: ${missed === 0 ? 'every budget is met' : `${missed} budgets are missed`}`);
+    const judged = this.figures.filter((figure) => figure.met !== undefined).length;
+    console.log(`\n${judged - missed} of ${judged} budgets are met${failed.length > 0 ? `; not measured: ${failed.join(', ')}` : ''}`);
     if (this.keep) writeFileSync(join(FOLDER, 'latest.md'), latest(this.machine));
     else console.log('This was a short look: nothing is kept.');
   }
+}
+
+export function median(list) {
+  const sorted = [...list].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 function isMet(budget, value, ratio) {

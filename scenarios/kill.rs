@@ -1,5 +1,5 @@
-//! A node that is killed again and again in the middle of a load, on one data folder: what it
-//! acknowledged is there afterwards, once, and the live state is what the log says.
+//! A node that is killed, or told to stop, again and again in the middle of a load, on one data folder:
+//! what it acknowledged is there afterwards, once, and the live state is what the log says.
 
 mod harness;
 
@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-const ROUNDS: u64 = 20;
+const KILLS: u64 = 20;
+const STOPS: u64 = 4;
 const DRIVERS: usize = 200;
 /// When a node is killed, counted from the start of its load, which lasts 1.5 s.
 const KILLED_AFTER_MS: std::ops::Range<u64> = 250..1350;
@@ -72,12 +73,12 @@ fn settle(load: Child) -> Value {
     summary
 }
 
-/// Kills the node under load, starts it again while the senders knock, and lets them finish.
-fn round(node: Node, data: &Path, ledger: &Path, number: u64, moment: Duration) -> Node {
+/// Ends the node under load, starts it again while the senders knock, and lets them finish.
+fn round(node: Node, end: fn(Node), data: &Path, ledger: &Path, number: u64, moment: Duration) -> Node {
     let http = node.address().to_string();
     let load = load(&node.url(), ledger, number);
     std::thread::sleep(moment);
-    node.kill();
+    end(node);
     let node = Node::start_with(data, &http, &SETTINGS);
     settle(load);
     node
@@ -162,17 +163,24 @@ fn check_log(data: &Path, acknowledged: &HashSet<Key>) -> HashSet<Key> {
     logged
 }
 
+/// Ends a node so many times under load; gives the last node and what was acknowledged in all.
+fn rounds(data: &Path, ledger: &Path, count: u64, end: fn(Node)) -> (Node, HashSet<Key>) {
+    let mut moments = Moments(20_261_121);
+    let mut node = Node::start_with(data, &format!("127.0.0.1:{}", free_port()), &SETTINGS);
+    for number in 0..count {
+        node = round(node, end, data, ledger, number, moments.next());
+    }
+    let acknowledged = acknowledged(ledger);
+    let enough = count as usize * 1000;
+    assert!(acknowledged.len() > enough, "{} reports: too small a load to prove anything", acknowledged.len());
+    (node, acknowledged)
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_or_doubled_by_twenty_kills() {
     let folder = folder();
     let (data, ledger) = (folder.path().join("data"), folder.path().join("ledger"));
-    let mut moments = Moments(20_261_121);
-    let mut node = Node::start_with(&data, &format!("127.0.0.1:{}", free_port()), &SETTINGS);
-    for number in 0..ROUNDS {
-        node = round(node, &data, &ledger, number, moments.next());
-    }
-    let acknowledged = acknowledged(&ledger);
-    assert!(acknowledged.len() > 10_000, "only {} reports: too small a load to prove anything", acknowledged.len());
+    let (node, acknowledged) = rounds(&data, &ledger, KILLS, Node::kill);
     let before = node.checksum();
     let shown: HashMap<String, i64> =
         newest_by_id(acknowledged.iter()).into_keys().map(|id| (id.clone(), shown_ms(&node, &id))).collect();
@@ -189,4 +197,15 @@ fn nothing_acknowledged_is_lost_or_doubled_by_twenty_kills() {
 
     let logged = check_log(&data, &acknowledged);
     assert_eq!(shown, newest_by_id(logged.iter()), "each driver is shown at its newest report");
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_or_doubled_by_stops_under_load() {
+    let folder = folder();
+    let (data, ledger) = (folder.path().join("data"), folder.path().join("ledger"));
+    let (node, acknowledged) = rounds(&data, &ledger, STOPS, Node::stop);
+    let before = node.checksum();
+    node.stop();
+    assert_eq!(checksum_of(&data), before);
+    check_log(&data, &acknowledged);
 }

@@ -3,6 +3,7 @@
 mod harness;
 
 use harness::{Node, drover, folder, now_ms, report};
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,8 @@ fn a_node_that_is_told_to_stop_ends_in_seconds_whoever_is_connected() {
     node.report(&[report("driver", "d-1", now_ms(), 1.0, 1.0)]);
     let _watcher = node.socket("/api/v1/live");
     let _sender = node.socket("/api/v1/ingest");
+    let mut events = node.connect();
+    events.write_all(b"GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n").expect("a request");
     let before = node.checksum();
     let told = Instant::now();
     node.stop();

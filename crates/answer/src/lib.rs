@@ -1,13 +1,14 @@
 //! How every HTTP door says that something is wrong: a kind of problem decides the status code here
 //! and nowhere else, and the body says what is wrong, where, and what to do.
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use drover_model::{Reject, RejectCode, format_time};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 /// What sort of problem it is; decides the status code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +106,68 @@ impl From<Reject> for Problem {
         let field = Some(reject.field).filter(|field| !field.is_empty());
         Problem { kind, code: reject.code.name().into(), message: reject.message, field, help, retry_after_s }
     }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Problem {
+        let help = "percent-encode the address as UTF-8";
+        Problem::new(ProblemKind::Malformed, "malformed", rejection.body_text(), help)
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Problem {
+        Problem::invalid("query", rejection.body_text())
+    }
+}
+
+/// What may be wrong with a request that sends, for the documentation.
+#[derive(Debug, IntoResponses)]
+pub enum SendProblems {
+    /// The request cannot be read.
+    #[response(status = 400)]
+    Malformed(#[to_schema] ErrorEnvelope),
+    /// There is no such kind.
+    #[response(status = 404)]
+    NotFound(#[to_schema] ErrorEnvelope),
+    /// Another report of this asset has the same timestamp.
+    #[response(status = 409)]
+    Conflict(#[to_schema] ErrorEnvelope),
+    /// The body is larger than allowed.
+    #[response(status = 413)]
+    TooLarge(#[to_schema] ErrorEnvelope),
+    /// The content-encoding is not understood.
+    #[response(status = 415)]
+    Unsupported(#[to_schema] ErrorEnvelope),
+    /// A value is not allowed.
+    #[response(status = 422)]
+    Invalid(#[to_schema] ErrorEnvelope),
+    /// The device sends too fast.
+    #[response(status = 429)]
+    TooMany(#[to_schema] ErrorEnvelope),
+    /// Reports are not taken now; `Retry-After` says when to try again.
+    #[response(status = 503)]
+    Unavailable(#[to_schema] ErrorEnvelope),
+}
+
+/// What may be wrong with a request that reads, for the documentation.
+#[derive(Debug, IntoResponses)]
+pub enum ReadProblems {
+    /// The request cannot be read.
+    #[response(status = 400)]
+    Malformed(#[to_schema] ErrorEnvelope),
+    /// There is no such thing.
+    #[response(status = 404)]
+    NotFound(#[to_schema] ErrorEnvelope),
+    /// The body is larger than allowed.
+    #[response(status = 413)]
+    TooLarge(#[to_schema] ErrorEnvelope),
+    /// A value is not allowed.
+    #[response(status = 422)]
+    Invalid(#[to_schema] ErrorEnvelope),
+    /// Not now; `Retry-After` says when to try again.
+    #[response(status = 503)]
+    Unavailable(#[to_schema] ErrorEnvelope),
 }
 
 /// The body of every error answer.

@@ -83,7 +83,7 @@ struct Info {
 }
 
 /// What runs here.
-#[utoipa::path(get, path = "/api/v1/info", tag = "operating", responses((status = 200, body = Info)))]
+#[utoipa::path(get, path = "/api/v1/info", tag = "operating", responses((status = 200, body = Info, description = "facts")))]
 async fn info(State(ops): State<Ops>) -> Json<Info> {
     let Meta { timestamp, version } = Meta::now();
     Json(Info {
@@ -111,7 +111,7 @@ struct Checksum {
 }
 
 /// Compare live states.
-#[utoipa::path(get, path = "/api/v1/checksum", tag = "operating", responses((status = 200, body = Checksum)))]
+#[utoipa::path(get, path = "/api/v1/checksum", tag = "operating", responses((status = 200, body = Checksum, description = "position and hash")))]
 async fn checksum(State(ops): State<Ops>) -> Json<Checksum> {
     let assets = ops.live.len();
     let (position, checksum) = ops.live.checksum();
@@ -119,13 +119,14 @@ async fn checksum(State(ops): State<Ops>) -> Json<Checksum> {
 }
 
 /// The process is up.
-#[utoipa::path(get, path = "/healthz", tag = "operating", responses((status = 200, body = String)))]
+#[utoipa::path(get, path = "/healthz", tag = "operating", responses((status = 200, body = String, content_type = "text/plain", description = "up")))]
 async fn healthz() -> &'static str {
     "ok\n"
 }
 
 /// The node takes reports and answers.
-#[utoipa::path(get, path = "/readyz", tag = "operating", responses((status = 200, body = String), (status = 503, body = ErrorEnvelope)))]
+#[utoipa::path(get, path = "/readyz", tag = "operating", responses((status = 200, body = String, content_type = "text/plain", description = "ready"),
+        (status = 503, body = ErrorEnvelope, description = "not now, and why")))]
 async fn readyz(State(ops): State<Ops>) -> Result<&'static str, Problem> {
     (ops.ready)()
         .map(|()| "ready\n")
@@ -133,7 +134,7 @@ async fn readyz(State(ops): State<Ops>) -> Result<&'static str, Problem> {
 }
 
 /// Metrics for Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "operating", responses((status = 200, body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/metrics", tag = "operating", responses((status = 200, body = String, content_type = "text/plain", description = "metrics")))]
 async fn metrics(State(ops): State<Ops>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (ops.metrics)()).into_response()
 }

@@ -3,11 +3,11 @@
 use crate::asset::{Asset, Extra, write_asset};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use drover_answer::{ErrorEnvelope, Problem, ProblemKind, now_ms};
+use drover_answer::{Problem, ProblemKind, ReadProblems, now_ms};
 use drover_geo::{BoundingBox, Point, Polygon};
 use drover_live::{Area, Filter, Freshness, Live};
 use drover_model::{AssetRef, Kind, Status};
@@ -50,16 +50,13 @@ fn not_found(message: String, help: &'static str) -> Problem {
     Problem::new(ProblemKind::NotFound, "not_found", message, help)
 }
 
-fn bad_query(error: &QueryRejection) -> Problem {
-    Problem::invalid("query", error.body_text())
-}
-
 fn json(body: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// A read that names a position sees everything up to it.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct AtLeast {
     /// Wait until the answer includes this log position.
     at_least: Option<u64>,
@@ -80,14 +77,15 @@ async fn wait(live: &Live, at_least: Option<u64>) -> Result<(), Problem> {
     get, path = "/api/v1/{kinds}/{id}/location", tag = "reading",
     params(("kinds" = String, Path, description = "drivers, vehicles, stations, riders or others"),
            ("id" = String, Path, description = "the asset's id"), AtLeast),
-    responses((status = 200, body = Asset), (status = 404, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope))
+    responses((status = 200, body = Asset, description = "found"), ReadProblems)
 )]
 async fn location(
     State(live): State<Live>,
-    Path((kinds, id)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     query: Result<Query<AtLeast>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(AtLeast { at_least }) = query.map_err(|error| bad_query(&error))?;
+    let Path((kinds, id)) = path?;
+    let Query(AtLeast { at_least }) = query?;
     let kind = kind_in_path(&kinds)?;
     wait(&live, at_least).await?;
     let now = now_ms();
@@ -102,6 +100,7 @@ async fn location(
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Nearby {
     /// Latitude of the centre, −90 to 90.
     #[serde(alias = "latitude")]
@@ -138,14 +137,15 @@ struct NearbyAnswer {
 #[utoipa::path(
     get, path = "/api/v1/{kinds}/nearby", tag = "reading",
     params(("kinds" = String, Path, description = "drivers, vehicles, stations, riders or others"), Nearby),
-    responses((status = 200, body = NearbyAnswer), (status = 404, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope))
+    responses((status = 200, body = NearbyAnswer, description = "found"), ReadProblems)
 )]
 async fn nearby(
     State(live): State<Live>,
-    Path(kinds): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     query: Result<Query<Nearby>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|error| bad_query(&error))?;
+    let Path(kinds) = path?;
+    let Query(query) = query?;
     let mut kind = Some(kind_in_path(&kinds)?);
     if let Some(word) = &query.kind {
         kind = if word == "any" {
@@ -221,12 +221,9 @@ struct SearchAnswer {
 /// Assets in an area: nearest k, radius, box or polygon.
 #[utoipa::path(
     post, path = "/api/v1/search", tag = "reading", request_body = SearchBody,
-    responses((status = 200, body = SearchAnswer), (status = 400, body = ErrorEnvelope), (status = 413, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope))
+    responses((status = 200, body = SearchAnswer, description = "found"), ReadProblems)
 )]
-async fn search(
-    State(live): State<Live>,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> Result<Response, Problem> {
+async fn search(State(live): State<Live>, body: Result<Bytes, BytesRejection>) -> Result<Response, Problem> {
     let body = body.map_err(|error| {
         let kind = if error.status() == 413 { ProblemKind::TooLarge } else { ProblemKind::Malformed };
         Problem::new(kind, "malformed", error.body_text(), "send a smaller body")
@@ -301,6 +298,7 @@ pub(crate) fn bounding_box(field: &'static str, [west, south, east, north]: [f64
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct DistanceQuery {
     /// `kind/id`, such as `driver/1`.
     from: String,
@@ -320,13 +318,13 @@ struct Distance {
 /// How far two assets are apart.
 #[utoipa::path(
     get, path = "/api/v1/distance", tag = "reading", params(DistanceQuery),
-    responses((status = 200, body = Distance), (status = 404, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope))
+    responses((status = 200, body = Distance, description = "found"), ReadProblems)
 )]
 async fn distance(
     State(live): State<Live>,
     query: Result<Query<DistanceQuery>, QueryRejection>,
 ) -> Result<Json<Distance>, Problem> {
-    let Query(query) = query.map_err(|error| bad_query(&error))?;
+    let Query(query) = query?;
     let fix = |text: &str| -> Result<_, Problem> {
         let asset = AssetRef::parse(text)?;
         let help = "a place is known from the first report with latitude and longitude on";

@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use drover_answer::{ErrorEnvelope, Meta, Problem, ProblemKind};
+use drover_answer::{Meta, Problem, ProblemKind, ReadProblems};
 use drover_live::{Frame, Live, Watcher, Wish};
 use drover_model::{AssetRef, Kind};
 use futures_util::stream::Stream;
@@ -46,6 +46,7 @@ pub fn routes(state: WatchState) -> OpenApiRouter {
 
 /// A wish in the address: lists are separated by commas.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct WishQuery {
     /// Kinds, separated by commas.
     kinds: Option<String>,
@@ -125,14 +126,14 @@ fn wish<'a>(
 #[utoipa::path(
     get, path = "/api/v1/live", tag = "watching", params(WishQuery),
     responses((status = 200, body = Asset, content_type = "text/event-stream", description = "events whose data are the messages; `assets` holds objects of this form"),
-              (status = 101, description = "a WebSocket"), (status = 422, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope))
+              (status = 101, description = "a WebSocket"), ReadProblems)
 )]
 async fn watch(
     State(state): State<WatchState>,
     query: Result<Query<WishQuery>, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|error| Problem::invalid("query", error.body_text()))?;
+    let Query(query) = query?;
     let wish = query.wish()?;
     let watcher = state.live.watch(wish).map_err(|error| {
         Problem::new(

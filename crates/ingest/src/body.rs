@@ -13,70 +13,66 @@ use std::io::Read;
 pub const BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Reads the whole body. A body that is too large or cannot be unpacked is counted and kept as a
-/// reject, with its first bytes.
+/// reject, with its first bytes as far as there are any.
 pub async fn read_body(intake: &Intake, request: Request) -> Result<Bytes, Problem> {
     let (parts, body) = request.into_parts();
-    let packed = axum::body::to_bytes(body, BODY_MAX_BYTES).await.map_err(|error| body_problem(&error))?;
-    let Some(coding) = parts.headers.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity") else {
-        return Ok(packed);
+    let packed = match axum::body::to_bytes(body, BODY_MAX_BYTES).await {
+        Ok(packed) => packed,
+        Err(error) => return Err(refuse(intake, body_error(&error), &[]).await),
     };
-    let unpacked = match coding.as_bytes() {
-        b"gzip" | b"x-gzip" => unpack(flate2::read::MultiGzDecoder::new(&packed[..])),
-        b"zstd" => zstd::stream::read::Decoder::new(&packed[..]).map_err(Unpack::Broken).and_then(unpack),
-        other => {
-            let message = format!("content-encoding {:?} is not understood", String::from_utf8_lossy(other));
-            return Err(Problem::new(
-                ProblemKind::Unsupported,
-                "unsupported_encoding",
-                message,
-                "send gzip, zstd or no content-encoding",
-            ));
-        }
+    let Some(coding) = parts.headers.get(header::CONTENT_ENCODING) else { return Ok(packed) };
+    let coding = String::from_utf8_lossy(coding.as_bytes()).trim().to_ascii_lowercase();
+    let unpacked = match coding.as_str() {
+        "identity" | "" => return Ok(packed),
+        "gzip" | "x-gzip" => unpack(flate2::read::MultiGzDecoder::new(&packed[..])),
+        "zstd" => zstd::stream::read::Decoder::new(&packed[..]).map_err(Unpack::Broken).and_then(unpack),
+        _ => Err(Unpack::Unknown),
     };
     match unpacked {
         Ok(bytes) => Ok(bytes),
-        Err(error) => {
-            let (reject, problem) = error.into_reject(String::from_utf8_lossy(coding.as_bytes()).as_ref());
-            intake.keep(Door::Http, &reject, &packed).await;
-            Err(problem)
-        }
+        Err(error) => Err(refuse(intake, error.explain(&coding), &packed).await),
     }
 }
 
-fn body_problem(error: &axum::Error) -> Problem {
+async fn refuse(intake: &Intake, (reject, problem): (Reject, Problem), body: &[u8]) -> Problem {
+    intake.keep(Door::Http, &reject, body).await;
+    problem
+}
+
+fn body_error(error: &axum::Error) -> (Reject, Problem) {
     // axum wraps the length error; its text is the only way to tell it from a broken connection.
     if format!("{error:?}").contains("LengthLimitError") {
-        too_large()
-    } else {
-        Problem::new(
-            ProblemKind::Malformed,
-            "malformed",
-            format!("the body could not be read: {error}"),
-            "send the request again",
-        )
+        return too_large();
     }
+    let reject = Reject::new(RejectCode::Malformed, "", format!("the body could not be read: {error}"));
+    (reject.clone(), reject.into())
 }
 
-fn too_large() -> Problem {
+fn too_large() -> (Reject, Problem) {
     let message = format!("the body is larger than {} MiB", BODY_MAX_BYTES >> 20);
-    Problem::new(ProblemKind::TooLarge, "too_large", message, "send several smaller requests")
+    let problem = Problem::new(ProblemKind::TooLarge, "too_large", message.clone(), "send several smaller requests");
+    (Reject::new(RejectCode::TooLong, "", message), problem)
 }
 
 enum Unpack {
     TooLarge,
     Broken(std::io::Error),
+    Unknown,
 }
 
 impl Unpack {
-    fn into_reject(self, coding: &str) -> (Reject, Problem) {
+    fn explain(self, coding: &str) -> (Reject, Problem) {
         match self {
-            Unpack::TooLarge => {
-                let problem = too_large();
-                (Reject::new(RejectCode::TooLong, "", problem.message.clone()), problem)
-            }
+            Unpack::TooLarge => too_large(),
             Unpack::Broken(error) => {
                 let reject = Reject::new(RejectCode::Malformed, "", format!("the body is not whole {coding}: {error}"));
                 (reject.clone(), reject.into())
+            }
+            Unpack::Unknown => {
+                let message = format!("content-encoding {coding:?} is not understood");
+                let help = "send gzip, zstd or no content-encoding";
+                let problem = Problem::new(ProblemKind::Unsupported, "unsupported_encoding", message.clone(), help);
+                (Reject::new(RejectCode::UnknownValue, "content-encoding", message), problem)
             }
         }
     }

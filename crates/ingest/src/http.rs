@@ -4,10 +4,11 @@ use crate::body::read_body;
 use crate::intake::{Addressed, Intake, Receipt};
 use crate::rejects::{Door, RejectedItem};
 use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use drover_answer::{ErrorEnvelope, Problem, ProblemKind};
+use drover_answer::{Problem, ProblemKind, ReadProblems, SendProblems};
 use drover_model::Kind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -84,15 +85,14 @@ fn kind_in_path(word: &str) -> Result<Kind, Problem> {
     post, path = "/api/v1/{kinds}/{id}/location", tag = "sending", request_body = ReportBody,
     params(("kinds" = String, Path, description = "drivers, vehicles, stations, riders or others"),
            ("id" = String, Path, description = "the asset's id")),
-    responses((status = 202, body = Receipt), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope),
-              (status = 409, body = ErrorEnvelope), (status = 413, body = ErrorEnvelope), (status = 415, body = ErrorEnvelope),
-              (status = 422, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope))
+    responses((status = 202, body = Receipt, description = "durable"), SendProblems)
 )]
 async fn report_location(
     State(intake): State<Intake>,
-    Path((kinds, id)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let Path((kinds, id)) = path?;
     let kind = kind_in_path(&kinds)?;
     let body = read_body(&intake, request).await?;
     let receipt = intake.take_one(Door::Http, Addressed { kind, id: &id }, &body).await?;
@@ -104,13 +104,11 @@ async fn report_location(
     post, path = "/api/v1/{kinds}/{id}/telemetry", tag = "sending", request_body = ReportBody,
     params(("kinds" = String, Path, description = "drivers, vehicles, stations, riders or others"),
            ("id" = String, Path, description = "the asset's id")),
-    responses((status = 202, body = Receipt), (status = 400, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope),
-              (status = 409, body = ErrorEnvelope), (status = 413, body = ErrorEnvelope), (status = 415, body = ErrorEnvelope),
-              (status = 422, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope))
+    responses((status = 202, body = Receipt, description = "durable"), SendProblems)
 )]
 async fn report_telemetry(
     intake: State<Intake>,
-    path: Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
     report_location(intake, path, request).await
@@ -120,8 +118,8 @@ async fn report_telemetry(
 /// one; 422 is answered only when every item is refused.
 #[utoipa::path(
     post, path = "/api/v1/reports", tag = "sending", request_body = Vec<ReportBody>,
-    responses((status = 202, body = Receipt), (status = 422, body = Receipt), (status = 400, body = ErrorEnvelope),
-              (status = 413, body = ErrorEnvelope), (status = 415, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope))
+    responses((status = 202, body = Receipt, description = "durable, but for the rejected ones"), SendProblems,
+              (status = 422, body = Receipt, description = "every item was refused"))
 )]
 async fn report_many(State(intake): State<Intake>, request: Request) -> Result<Response, Problem> {
     let body = read_body(&intake, request).await?;
@@ -150,13 +148,13 @@ struct RejectsPage {
     get, path = "/api/v1/rejects", tag = "operating",
     params(("from" = Option<u64>, Query, description = "first position to list"),
            ("limit" = Option<usize>, Query, description = "at most so many, up to 1,000; default 100")),
-    responses((status = 200, body = RejectsPage), (status = 503, body = ErrorEnvelope))
+    responses((status = 200, body = RejectsPage, description = "a page of refused input"), ReadProblems)
 )]
 async fn list_rejects(
     State(intake): State<Intake>,
-    page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
+    page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<RejectsPage>, Problem> {
-    let Query(page) = page.map_err(|error| Problem::invalid("query", error.body_text()))?;
+    let Query(page) = page?;
     let from = page.from.unwrap_or(1);
     let rejects = intake.list_rejects(from, page.limit.unwrap_or(100).min(1000)).map_err(|error| {
         Problem::new(

@@ -4,6 +4,7 @@
 
 use drover_model::{Draft, Kind, Reading, Reject, RejectCode, parse_time};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -15,18 +16,20 @@ pub type Parsed<'a> = Result<Draft<'a>, Reject>;
 /// `Err` means that nothing in the body can be told apart (400); otherwise every item stands for
 /// itself and a bad one does not touch its neighbours.
 pub fn parse_reports(body: &[u8]) -> Result<Vec<Parsed<'_>>, Reject> {
-    let text = utf8(body)?;
-    match text.trim_start().as_bytes().first() {
+    let text = utf8(body)?.trim();
+    match text.as_bytes().first() {
         None => Err(malformed("the body is empty; send one report, an array, or one report per line")),
         Some(b'[') => parse_array(text),
-        Some(b'{') => parse_one_or_lines(text),
-        Some(_) => Err(malformed("the body is not JSON; send one report, an array, or one report per line")),
+        Some(_) => parse_one_or_lines(text),
     }
 }
 
 /// Reads a body that holds exactly one report object.
 pub fn parse_report(body: &[u8]) -> Parsed<'_> {
-    let text = utf8(body)?;
+    parse_text(utf8(body)?)
+}
+
+fn parse_text(text: &str) -> Parsed<'_> {
     let mut json = serde_json::Deserializer::from_str(text);
     let parsed = ReportSeed.deserialize(&mut json).map_err(|error| broken(&error))?;
     json.end().map_err(|error| broken(&error))?;
@@ -40,23 +43,29 @@ fn utf8(body: &[u8]) -> Result<&str, Reject> {
 
 fn parse_array(text: &str) -> Result<Vec<Parsed<'_>>, Reject> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let items = json.deserialize_seq(ArrayVisitor).map_err(|error| broken(&error))?;
-    json.end().map_err(|error| broken(&error))?;
-    Ok(items)
+    let items = json.deserialize_seq(ArrayVisitor).and_then(|items| json.end().map(|()| items));
+    items.or_else(|_| parse_items(text))
+}
+
+/// Slower: first finds where the items begin and end, so that one that cannot be read (a number that
+/// no float holds) does not take the others with it.
+fn parse_items(text: &str) -> Result<Vec<Parsed<'_>>, Reject> {
+    let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| broken(&error))?;
+    Ok(items.into_iter().map(|item| parse_text(item.get())).collect())
 }
 
 fn parse_one_or_lines(text: &str) -> Result<Vec<Parsed<'_>>, Reject> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    if let Ok(parsed) = ReportSeed.deserialize(&mut json)
-        && json.end().is_ok()
-    {
-        return Ok(vec![parsed]);
+    match parse_text(text) {
+        // More than one line may be one report, several reports, or a file with a broken line.
+        Err(reject) if reject.code == RejectCode::Malformed && text.contains('\n') => {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            let reports: Vec<_> = lines.map(parse_text).collect();
+            let all_malformed = reports.iter().all(|r| r.as_ref().is_err_and(|r| r.code == RejectCode::Malformed));
+            if all_malformed { Err(reject) } else { Ok(reports) }
+        }
+        Err(reject) if reject.code == RejectCode::Malformed => Err(reject),
+        parsed => Ok(vec![parsed]),
     }
-    if !text.trim().contains('\n') {
-        return parse_report(text.as_bytes()).map(|draft| vec![Ok(draft)]);
-    }
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    Ok(lines.map(|line| parse_report(line.as_bytes())).collect())
 }
 
 fn malformed(message: &str) -> Reject {
@@ -342,15 +351,15 @@ impl<'a> Builder<'a> {
             }
             "timestamp" | "time" | "event_time" | "eventTime" => set_time(&value, &mut draft.event_time),
             "kind" => set_kind(&value, &mut draft.kind),
-            "id" => set_id(value).map(|id| draft.id = Some(id)),
+            "id" => set_id("id", value).map(|id| draft.id = Some(id)),
             "status" | "engine_status" => set_text("status", value, &mut draft.status),
-            "order_id" | "orderId" => set_id(value).map(|id| draft.order_id = Some(id)),
+            "order_id" | "orderId" => set_id("order_id", value).map(|id| draft.order_id = Some(id)),
             "city" => set_text("city", value, &mut draft.city),
             "battery_available" | "battery_charging" | "temperature" | "humidity" => {
                 self.reading(name, &value);
                 Ok(())
             }
-            _ => set_id(value).map(|id| self.implied = self.implied.take().or(Some((implied_kind(name), id)))),
+            _ => set_id("id", value).map(|id| self.implied = self.implied.take().or(Some((implied_kind(name), id)))),
         };
         if let Err(reject) = result {
             self.fail(reject);
@@ -452,11 +461,11 @@ fn set_kind(value: &Value<'_>, slot: &mut Option<Kind>) -> Result<(), Reject> {
     Ok(())
 }
 
-fn set_id(value: Value<'_>) -> Result<Cow<'_, str>, Reject> {
+fn set_id<'a>(field: &'static str, value: Value<'a>) -> Result<Cow<'a, str>, Reject> {
     match value {
         Value::Text(id) => Ok(id),
         Value::Integer(id) => Ok(Cow::Owned(id.to_string())),
-        other => Err(wrong_type("id", "a text or an integer", &other)),
+        other => Err(wrong_type(field, "a text or an integer", &other)),
     }
 }
 

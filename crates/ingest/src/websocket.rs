@@ -7,7 +7,7 @@
 use crate::intake::{Intake, IntakeError, Judged, Receipt};
 use crate::rejects::Door;
 use axum::extract::State;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use bytes::Bytes;
 use drover_answer::{Problem, ProblemKind};
@@ -67,8 +67,21 @@ async fn serve(intake: Intake, mut socket: WebSocket) {
     gauge.increment(1.0);
     if let Err(error) = exchange(&intake, &mut socket).await {
         tracing::debug!(%error, "a sender's WebSocket ended");
+        say_why(&error, &mut socket).await;
     }
     gauge.decrement(1.0);
+}
+
+/// Tells a sender whose message was too big, as far as it still listens.
+async fn say_why(error: &axum::Error, socket: &mut WebSocket) {
+    // axum wraps the error of its WebSocket library; its text is all that tells the reasons apart.
+    if error.to_string().contains("too long") || error.to_string().contains("too large") {
+        let reason = format!("at most {MESSAGE_MAX_BYTES} bytes in one message").into();
+        let close = Message::Close(Some(CloseFrame { code: close_code::SIZE, reason }));
+        if let Err(error) = socket.send(close).await {
+            tracing::debug!(%error, "a sender left before it was told why");
+        }
+    }
 }
 
 /// Answers that are not sent yet, in the order of their frames.

@@ -3,7 +3,7 @@
 use crate::live::{Freshness, Live};
 use crate::state::{Seen, State};
 use drover_geo::{BoundingBox, Hit, Point, Polygon};
-use drover_model::{Kind, Status};
+use drover_model::{Kind, Report, Status};
 
 /// Where to look.
 #[derive(Debug, Clone)]
@@ -44,12 +44,19 @@ pub struct Found<'a> {
 }
 
 impl Filter {
-    fn allows(&self, live: &Live, seen: &Seen<'_>, now_ms: i64) -> bool {
-        let report = &seen.report;
-        (self.kinds.is_empty() || self.kinds.contains(&report.kind))
-            && (self.statuses.is_empty() || report.status.is_some_and(|status| self.statuses.contains(&status)))
+    /// Asked of every candidate near a point, so what stands in a record's head is looked at first, and
+    /// the rest is decoded only for filters that need it.
+    fn allows(&self, live: &Live, state: &State, asset: u32, now_ms: i64) -> bool {
+        let view = state.view(asset);
+        let head_allows = (self.kinds.is_empty() || self.kinds.iter().any(|kind| *kind as u8 == view.kind_number()))
+            && (self.freshness.is_empty() || self.freshness.contains(&live.freshness(view.receive_time(), now_ms)));
+        let needs_rest = !self.statuses.is_empty() || self.city.is_some();
+        head_allows && (!needs_rest || self.rest_allows(&state.seen(asset).report))
+    }
+
+    fn rest_allows(&self, report: &Report<'_>) -> bool {
+        (self.statuses.is_empty() || report.status.is_some_and(|status| self.statuses.contains(&status)))
             && (self.city.is_none() || self.city.as_deref() == report.city.as_deref())
-            && (self.freshness.is_empty() || self.freshness.contains(&live.freshness(report.receive_time, now_ms)))
     }
 }
 
@@ -66,7 +73,7 @@ impl Live {
         mut read: impl FnMut(Found<'_>) -> T,
     ) -> (u64, usize, Vec<T>) {
         let state = self.0.state.read();
-        let allows = |id: u32| filter.allows(self, &state.seen(id), now_ms);
+        let allows = |id: u32| filter.allows(self, &state, id, now_ms);
         let mut hits = Vec::new();
         match area {
             Area::Circle { centre, radius_m } => {

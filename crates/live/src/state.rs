@@ -148,6 +148,11 @@ impl State {
         Seen { report, position: entry.position, fix: entry.fix }
     }
 
+    /// A look at an asset's record, without decoding it.
+    pub fn view(&self, asset: u32) -> RecordRef<'_> {
+        self.entries[asset as usize].view()
+    }
+
     /// An asset's id, without decoding its report.
     pub fn id(&self, asset: u32) -> &str {
         std::str::from_utf8(self.entries[asset as usize].view().id()).expect("only records that decode are kept")

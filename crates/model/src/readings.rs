@@ -44,7 +44,7 @@ impl<'a> Readings<'a> {
         self.0.is_empty()
     }
 
-    /// Adds one value. On error nothing was added.
+    /// Adds one value; a value that has the name already is replaced. On error nothing was changed.
     pub fn push(&mut self, name: &str, value: Reading<'_>) -> Result<(), Reject> {
         let value_bytes = match value {
             Reading::Number(number) if !number.is_finite() => {
@@ -72,6 +72,7 @@ impl<'a> Readings<'a> {
                 format!("readings take more than {READINGS_MAX_BYTES} bytes"),
             ));
         }
+        self.remove(name);
         let out = self.0.to_mut();
         out.push(name.len() as u8);
         out.extend_from_slice(name.as_bytes());
@@ -88,6 +89,23 @@ impl<'a> Readings<'a> {
             Reading::Bool(yes) => out.push(if yes { TRUE } else { FALSE }),
         }
         Ok(())
+    }
+
+    /// Names are few and hardly ever come twice: a walk is cheaper than a table.
+    fn remove(&mut self, name: &str) {
+        let mut rest: &[u8] = &self.0;
+        loop {
+            let start = self.0.len() - rest.len();
+            match next_reading(&mut rest) {
+                Some((found, _)) if found == name => {
+                    let end = self.0.len() - rest.len();
+                    self.0.to_mut().drain(start..end);
+                    return;
+                }
+                Some(_) => {}
+                None => return,
+            }
+        }
     }
 
     /// The values in order. Bytes that make no sense end the walk.

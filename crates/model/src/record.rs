@@ -201,6 +201,11 @@ impl<'a> RecordRef<'a> {
         &self.0[ID_AT..ID_AT + self.0[ID_LEN_AT] as usize]
     }
 
+    /// Receive time, ms UTC.
+    pub fn receive_time(self) -> i64 {
+        i64_at(self.0, RECEIVE_TIME_AT)
+    }
+
     /// Event time, ms UTC.
     pub fn event_time(self) -> i64 {
         i64_at(self.0, EVENT_TIME_AT)

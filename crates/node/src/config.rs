@@ -92,7 +92,8 @@ impl Config {
             figment = figment.merge(Toml::string(&text));
         }
         let config: Config = figment
-            .merge(Env::prefixed("DROVER_"))
+            // DROVER_LOG is the level of messages, not a setting of the node.
+            .merge(Env::prefixed("DROVER_").ignore(&["log"]))
             .merge(Serialized::defaults(flags))
             .extract()
             .map_err(|error| anyhow::anyhow!(explain(&error)))?;
