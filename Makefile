@@ -17,8 +17,10 @@ build: web ## Build the page and the binary
 
 web: web/dist/index.html ## Build the page into web/dist
 
+# Not `npm ci`: newer versions refuse a lock file without the packages of other platforms, which not every
+# registry carries. This installs what the lock file says and leaves it as it is.
 web/node_modules: web/package-lock.json web/package.json
-	cd web && $(NPM) ci --no-audit --no-fund
+	cd web && $(NPM) install --no-save --no-audit --no-fund
 	@touch web/node_modules
 
 web/dist/index.html: web/node_modules $(shell find web/src web/public web/index.html web/vite.config.ts -type f 2>/dev/null)

@@ -10,6 +10,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 const KILLS: u64 = 20;
@@ -34,10 +35,12 @@ impl Moments {
     }
 }
 
-/// A port for all lives of the node, outside the range that the system gives to outgoing connections:
+/// A port for all lives of a node, outside the range that the system gives to outgoing connections:
 /// a sender that knocks while the node is away could otherwise be given the port itself.
 fn free_port() -> u16 {
-    let first = 20_000 + (std::process::id() % 10_000) as u16;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let mine = 20_000 + (std::process::id() % 10_000) as u16;
+    let first = mine + 100 * NEXT.fetch_add(1, Ordering::Relaxed);
     (first..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
