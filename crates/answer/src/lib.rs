@@ -4,7 +4,7 @@
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use drover_model::{Reject, RejectCode, format_time};
+use drover_model::{Kind, Reject, RejectCode, format_time};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -242,6 +242,15 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// The kind that a path such as `/api/v1/drivers/…` names.
+pub fn kind_in_path(word: &str) -> Result<Kind, Problem> {
+    Kind::ALL.into_iter().find(|kind| word == kind.plural()).ok_or_else(|| {
+        let message = format!("there is nothing at {:?}", word.chars().take(40).collect::<String>());
+        let help = "use drivers, vehicles, stations, riders or others; see /docs";
+        Problem::new(ProblemKind::NotFound, "not_found", message, help)
+    })
 }
 
 /// The wall clock, ms UTC.

@@ -7,7 +7,7 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use drover_answer::{Problem, ProblemKind, ReadProblems, now_ms};
+use drover_answer::{Problem, ProblemKind, ReadProblems, kind_in_path, now_ms};
 use drover_geo::{BoundingBox, Point, Polygon};
 use drover_live::{Area, Filter, Freshness, Live};
 use drover_model::{AssetRef, Kind, Status};
@@ -34,16 +34,6 @@ pub fn routes(live: Live) -> OpenApiRouter {
         .routes(routes!(search))
         .routes(routes!(distance))
         .with_state(live)
-}
-
-fn kind_in_path(word: &str) -> Result<Kind, Problem> {
-    let kind = Kind::ALL.into_iter().find(|kind| word == kind.plural());
-    kind.ok_or_else(|| {
-        not_found(
-            format!("there is nothing at {word:?}"),
-            "use drivers, vehicles, stations, riders or others; see /docs",
-        )
-    })
 }
 
 fn not_found(message: String, help: &'static str) -> Problem {

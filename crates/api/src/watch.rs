@@ -4,7 +4,7 @@ use crate::asset::Asset;
 use crate::reads::bounding_box;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -263,6 +263,7 @@ async fn stream(state: &WatchState, mut watcher: Watcher, socket: &mut WebSocket
                 }
             }
             frame = async { sleep_until(not_before).await; watcher.next().await } => {
+                let Some(frame) = frame else { return goodbye(socket).await };
                 if matches!(frame, Frame::Changes { .. }) {
                     not_before = Instant::now() + watcher.pause();
                 }
@@ -277,6 +278,12 @@ async fn stream(state: &WatchState, mut watcher: Watcher, socket: &mut WebSocket
             }
         }
     }
+}
+
+/// Says that the node goes away, so that the watcher comes back later.
+async fn goodbye(socket: &mut WebSocket) -> Result<(), axum::Error> {
+    let close = CloseFrame { code: close_code::AWAY, reason: "the node stops".into() };
+    send(socket, Message::Close(Some(close))).await
 }
 
 fn bad_request(error: &serde_json::Error) -> Problem {
@@ -303,7 +310,7 @@ fn events(state: WatchState, watcher: Watcher) -> impl Stream<Item = Result<Even
         if let Some(event) = first {
             return Some((Ok(event), (None, watcher)));
         }
-        let frame = watcher.next().await;
+        let frame = watcher.next().await?;
         if matches!(frame, Frame::Changes { .. }) {
             tokio::time::sleep(watcher.pause()).await;
         }

@@ -7,18 +7,28 @@ use axum::http::header;
 use bytes::Bytes;
 use drover_answer::{Problem, ProblemKind};
 use drover_model::{Reject, RejectCode};
+use http_body::Body as _;
 use std::io::Read;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// Largest body, packed or unpacked.
 pub const BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// A body that takes longer to arrive is given up, so that idle senders hold nothing.
+const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads the whole body. A body that is too large or cannot be unpacked is counted and kept as a
 /// reject, with its first bytes as far as there are any.
 pub async fn read_body(intake: &Intake, request: Request) -> Result<Bytes, Problem> {
     let (parts, body) = request.into_parts();
-    let packed = match axum::body::to_bytes(body, BODY_MAX_BYTES).await {
-        Ok(packed) => packed,
-        Err(error) => return Err(refuse(intake, body_error(&error), &[]).await),
+    if body.size_hint().lower() > BODY_MAX_BYTES as u64 {
+        return Err(refuse(intake, too_large(), &[]).await);
+    }
+    let packed = match timeout(BODY_PATIENCE, axum::body::to_bytes(body, BODY_MAX_BYTES)).await {
+        Ok(Ok(packed)) => packed,
+        Ok(Err(error)) => return Err(refuse(intake, body_error(&error), &[]).await),
+        Err(_) => return Err(refuse(intake, too_slow(), &[]).await),
     };
     let Some(coding) = parts.headers.get(header::CONTENT_ENCODING) else { return Ok(packed) };
     let coding = String::from_utf8_lossy(coding.as_bytes()).trim().to_ascii_lowercase();
@@ -45,6 +55,12 @@ fn body_error(error: &axum::Error) -> (Reject, Problem) {
         return too_large();
     }
     let reject = Reject::new(RejectCode::Malformed, "", format!("the body could not be read: {error}"));
+    (reject.clone(), reject.into())
+}
+
+fn too_slow() -> (Reject, Problem) {
+    let message = format!("the body did not arrive within {} s", BODY_PATIENCE.as_secs());
+    let reject = Reject::new(RejectCode::Malformed, "", message);
     (reject.clone(), reject.into())
 }
 

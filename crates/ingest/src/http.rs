@@ -8,8 +8,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use drover_answer::{Problem, ProblemKind, ReadProblems, SendProblems};
-use drover_model::Kind;
+use drover_answer::{Problem, ProblemKind, ReadProblems, SendProblems, kind_in_path};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -67,17 +66,6 @@ pub struct ReportBody {
     pub timestamp: Option<String>,
     /// Extra values by name: numbers, texts, booleans; 4 KiB in all.
     pub readings: Option<std::collections::BTreeMap<String, serde_json::Value>>,
-}
-
-fn kind_in_path(word: &str) -> Result<Kind, Problem> {
-    Kind::ALL.into_iter().find(|kind| word == kind.plural()).ok_or_else(|| {
-        Problem::new(
-            ProblemKind::NotFound,
-            "not_found",
-            format!("there is nothing at {word:?}"),
-            "use drivers, vehicles, stations, riders or others; see /docs",
-        )
-    })
 }
 
 /// Report one asset's position. Answered after the report is durable.

@@ -8,7 +8,7 @@ use drover_model::{AssetRef, Kind};
 use parking_lot::RwLock;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -76,6 +76,7 @@ pub(crate) struct Shared {
     pub settings: Settings,
     pub encoded: EncodedOnce,
     pub watchers: AtomicUsize,
+    pub closing: AtomicBool,
 }
 
 impl fmt::Debug for Live {
@@ -94,6 +95,7 @@ impl Live {
             settings,
             encoded: EncodedOnce::new(encode),
             watchers: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
         }))
     }
 
@@ -107,6 +109,12 @@ impl Live {
         let mut applied = self.0.applied.subscribe();
         let wait = applied.wait_for(|&at| at >= position);
         matches!(tokio::time::timeout(patience, wait).await, Ok(Ok(_)))
+    }
+
+    /// Ends every watcher: the node is stopping.
+    pub fn end_watchers(&self) {
+        self.0.closing.store(true, Ordering::Relaxed);
+        self.0.applied.send_modify(|_| {}); // wakes them without moving the position
     }
 
     /// Assets known.
@@ -176,6 +184,6 @@ impl Live {
 
     /// Watchers at the moment.
     pub fn watchers(&self) -> usize {
-        self.0.watchers.load(std::sync::atomic::Ordering::Relaxed)
+        self.0.watchers.load(Ordering::Relaxed)
     }
 }

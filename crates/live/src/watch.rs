@@ -123,20 +123,22 @@ impl Watcher {
         self.wish = wish;
     }
 
-    /// Waits for the next frame. Cancel-safe: a frame that was not returned is made again.
-    pub async fn next(&mut self) -> Frame {
+    /// Waits for the next frame; none follows when the node stops. Cancel-safe: a frame that was not
+    /// returned is made again.
+    pub async fn next(&mut self) -> Option<Frame> {
         if let Some((page, from)) = self.paging {
-            return self.page(page, from);
+            return Some(self.page(page, from));
         }
-        loop {
+        while !self.live.0.closing.load(Ordering::Relaxed) {
             if *self.applied.borrow_and_update() <= self.served {
                 let changed = self.applied.changed().await;
                 changed.expect("this watcher's own handle keeps the live state alive");
             }
             if let Some(frame) = self.changes() {
-                return frame;
+                return Some(frame);
             }
         }
+        None
     }
 
     /// The pause that a door should make after each frame of changes.

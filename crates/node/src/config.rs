@@ -92,8 +92,8 @@ impl Config {
             figment = figment.merge(Toml::string(&text));
         }
         let config: Config = figment
-            // DROVER_LOG is the level of messages, not a setting of the node.
-            .merge(Env::prefixed("DROVER_").ignore(&["log"]))
+            // Variables of the command line and of the tests, not settings of the node.
+            .merge(Env::prefixed("DROVER_").ignore(&["log", "bin", "shared", "ci_cache"]))
             .merge(Serialized::defaults(flags))
             .extract()
             .map_err(|error| anyhow::anyhow!(explain(&error)))?;

@@ -34,7 +34,8 @@ pub struct Node {
     listener: TcpListener,
     router: axum::Router,
     reports: Log,
-    live: Running,
+    live: Live,
+    following: Running,
     upkeep: Upkeep,
 }
 
@@ -73,7 +74,7 @@ impl Node {
         };
         let router = drover_api::router(drover_ingest::routes(intake), ops);
         let upkeep = Upkeep::start(config, admission, reports.clone(), rejects)?;
-        Ok(Node { listener, router, reports, live: running, upkeep })
+        Ok(Node { listener, router, reports, live, following: running, upkeep })
     }
 
     /// The address of HTTP and WebSocket.
@@ -89,9 +90,11 @@ impl Node {
                 tracing::debug!(%error, "TCP_NODELAY refused");
             }
         });
+        let live = self.live;
         let (closing, closed) = tokio::sync::oneshot::channel::<()>();
         let server = axum::serve(listener, self.router).with_graceful_shutdown(async move {
             stop.await;
+            live.end_watchers();
             drop(closing);
         });
         tokio::select! {
@@ -102,7 +105,7 @@ impl Node {
         }
         tokio::task::spawn_blocking(move || {
             self.upkeep.stop();
-            self.live.stop();
+            self.following.stop();
             self.reports.close();
         })
         .await?;

@@ -25,6 +25,9 @@ use crate::wire::websocket::WebSocket;
 const MAX_FRAMES_UNDER_WAY: usize = 256;
 /// After the end, how long to wait for outstanding acknowledgements.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Time to open connections before sending begins.
+const HEAD_START_US: u64 = 20_000;
+const HEAD_START_PER_CONNECTION_US: u64 = 300;
 /// Pauses between attempts to reconnect; attempts end with the run, not before.
 const RECONNECT: Patience =
     Patience { attempts: u32::MAX, first_wait: Duration::from_millis(20), longest_wait: Duration::from_secs(1) };
@@ -53,7 +56,8 @@ impl Shared {
         ledger: Option<Ledger>,
         sightings: Arc<Sightings>,
     ) -> Shared {
-        let start_us = clock.now_us();
+        // Connections come first, so that opening them is not measured as latency.
+        let start_us = clock.now_us() + HEAD_START_US + HEAD_START_PER_CONNECTION_US * options.connections as u64;
         Shared {
             target,
             via: options.via,
@@ -72,7 +76,12 @@ impl Shared {
 
     /// Since the start of sending.
     pub(super) fn seconds(&self) -> f64 {
-        (self.clock.now_us() - self.start_us) as f64 / 1e6
+        self.clock.now_us().saturating_sub(self.start_us) as f64 / 1e6
+    }
+
+    /// Waits for the common start of sending.
+    async fn begin(&self) {
+        tokio::time::sleep_until(self.clock.instant(self.start_us)).await;
     }
 }
 
@@ -151,6 +160,7 @@ impl Session {
 
     async fn over_websocket(&mut self) -> Result<()> {
         let mut socket = WebSocket::connect(&self.shared.target, INGEST_PATH).await?;
+        self.shared.begin().await;
         let most = if self.shared.closed_loop { 1 } else { MAX_FRAMES_UNDER_WAY };
         let mut acknowledged_frames = 0;
         loop {
@@ -184,6 +194,7 @@ impl Session {
 
     async fn over_http(&mut self) -> Result<()> {
         let mut http = HttpConnection::connect(&self.shared.target).await?;
+        self.shared.begin().await;
         loop {
             let Some(frame) = self.next_frame() else {
                 if self.is_over() {
