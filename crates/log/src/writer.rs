@@ -20,7 +20,7 @@ const GATHER_MAX: Duration = Duration::from_micros(500);
 const GATHER_ENOUGH_BYTES: usize = 64 << 10;
 
 /// How many records the next batch should wait for: about as many as were under way lately, because senders that were
-/// just acknowledged are about to send again. A lone sender never waits.
+/// just acknowledged are about to send again. A lone sender does not wait, once the memory of a busier time has faded.
 #[derive(Debug, Default)]
 struct Gathering {
     under_way: u64,
