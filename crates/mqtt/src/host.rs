@@ -1,0 +1,93 @@
+//! The seam between the broker and the node: who may connect, what a message means.
+
+use crate::message::Message;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// Version of the protocol that a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// 3.1 or 3.1.1.
+    V3,
+    /// 5.0.
+    V5,
+}
+
+/// A client, once it is connected.
+#[derive(Debug)]
+pub struct Client {
+    /// Its client id; made up by the broker where it gave none.
+    pub id: Box<str>,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Where it comes from; none for what the node itself publishes.
+    pub address: Option<SocketAddr>,
+    /// User name that it gave.
+    pub username: Option<Box<str>>,
+}
+
+/// Everything that a client says when it connects.
+#[derive(Debug)]
+pub struct Hello<'a> {
+    /// The client as it will be known.
+    pub client: &'a Client,
+    /// The password, where one was given.
+    pub password: Option<&'a [u8]>,
+    /// The certificate that it showed, DER, where it came by TLS and showed one.
+    pub certificate: Option<&'a [u8]>,
+}
+
+/// A no, with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// MQTT 5 reason code, 0x80 or above.
+    pub code: u8,
+    /// One sentence for the client.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// MQTT 5: not authorized.
+    pub const NOT_AUTHORIZED: u8 = 0x87;
+    /// MQTT 5: quota exceeded.
+    pub const QUOTA_EXCEEDED: u8 = 0x97;
+
+    /// A refusal.
+    pub fn new(code: u8, reason: impl Into<String>) -> Refusal {
+        Refusal { code, reason: reason.into() }
+    }
+}
+
+/// Resolves when a publish may be acknowledged, or may not.
+pub type Promise = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
+
+/// What the node makes of a publish.
+pub enum Verdict {
+    /// An ordinary message: passed on to subscribers, retained if it says so.
+    Route,
+    /// The node takes it. Acknowledged, and passed on to subscribers, when the promise is kept.
+    Taken(Promise),
+    /// Never acknowledged as taken.
+    Refused(Refusal),
+}
+
+/// What the broker asks the node. All calls are made on the connection's task and must be quick.
+pub trait Host: Send + Sync + 'static {
+    /// May this client connect?
+    fn connect(&self, hello: &Hello<'_>) -> Result<(), Refusal>;
+
+    /// May it subscribe to `filter` (without the prefix of a shared subscription)?
+    fn may_subscribe(&self, client: &Client, filter: &str) -> Result<(), Refusal>;
+
+    /// May it leave a last will on `topic`?
+    fn may_publish(&self, client: &Client, topic: &str) -> Result<(), Refusal>;
+
+    /// Asked about every publish, and about every last will that is due.
+    fn publish(&self, client: &Arc<Client>, message: &Message) -> Verdict;
+
+    /// Messages that exist by their nature rather than because somebody retained them, and whose topic
+    /// matches `filter`: one page, from a cursor that begins with 0. Gives the next cursor, or none at
+    /// the end.
+    fn retained(&self, filter: &str, cursor: u64, sink: &mut dyn FnMut(Message)) -> Option<u64>;
+}

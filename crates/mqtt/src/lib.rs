@@ -1,0 +1,37 @@
+//! An MQTT broker, 3.1, 3.1.1 and 5.0: connections, sessions, subscriptions, retained messages, last
+//! wills. What a message means is not its business: it asks its [`Host`] about every publish, and
+//! acknowledges when the host's promise is kept. Knows nothing of reports, the log or HTTP.
+//!
+//! What always holds:
+//! - a publish that the host refuses is never acknowledged as taken: MQTT 5 gets the reason, older
+//!   versions, which have no word for no, lose the connection;
+//! - publishes of one connection are acknowledged in the order in which they came, many at a time;
+//! - what a persistent session or a retained message needs is on disk before the publish is
+//!   acknowledged;
+//! - every queue has a bound ([`Settings`]); a client that does not read is disconnected or, where it is
+//!   away, loses the newest messages, which are counted.
+
+mod broker;
+mod connection;
+mod host;
+mod inbound;
+mod listener;
+mod message;
+mod outbound;
+mod retained;
+mod routes;
+mod session;
+mod settings;
+mod store;
+mod sys;
+mod tls;
+mod topic;
+mod wire;
+
+pub use broker::{Broker, BrokerError};
+pub use host::{Client, Hello, Host, Protocol, Refusal, Verdict};
+pub use message::Message;
+pub use rmqtt_codec::types::QoS;
+pub use settings::Settings;
+pub use tls::{Tls, TlsError, make_for_localhost};
+pub use topic::matches;
