@@ -3,14 +3,12 @@
 
 mod harness;
 
-use harness::{Node, drover, folder, parse, read_log};
+use harness::{Node, drover, folder, free_port, parse, read_log};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 const KILLS: u64 = 20;
@@ -33,15 +31,6 @@ impl Moments {
         let span = KILLED_AFTER_MS.end - KILLED_AFTER_MS.start;
         Duration::from_millis(KILLED_AFTER_MS.start + (self.0 >> 33) % span)
     }
-}
-
-/// A port for all lives of a node, outside the range that the system gives to outgoing connections:
-/// a sender that knocks while the node is away could otherwise be given the port itself.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let mine = 20_000 + (std::process::id() % 10_000) as u16;
-    let first = mine + 100 * NEXT.fetch_add(1, Ordering::Relaxed);
-    (first..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 fn load(url: &str, ledger: &Path, round: u64) -> Child {

@@ -14,8 +14,11 @@ pub use node::{Answer, Node};
 pub use socket::Socket;
 
 use serde_json::{Value, json};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Whatever takes longer has failed.
@@ -68,6 +71,31 @@ pub fn shared(path: &str) -> PathBuf {
     let file = shared.join(path);
     assert!(file.exists(), "{} is missing; set DROVER_SHARED to the folder that holds {path}", file.display());
     file
+}
+
+/// The programs of other people's clients.
+pub fn clients() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/clients")
+}
+
+/// The Python that has them.
+pub fn python() -> PathBuf {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    let make = || {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/test-python");
+        let output = tool(script.to_str().expect("UTF-8"), &[]).expect("a Python for the tests");
+        PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
+    };
+    PYTHON.get_or_init(make).clone()
+}
+
+/// A port for all lives of a server, outside the range that the system gives to outgoing connections:
+/// a sender that knocks while the server is away could otherwise be given the port itself.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let mine = 20_000 + (std::process::id() % 10_000) as u16;
+    let first = mine + 100 * NEXT.fetch_add(1, Ordering::Relaxed);
+    (first..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// A folder that goes away with the test.

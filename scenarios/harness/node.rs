@@ -2,6 +2,7 @@
 
 use super::{PATIENCE, Socket, drover, parse};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
@@ -17,7 +18,7 @@ const ANSWER_MAX_BYTES: u64 = 256 << 20;
 /// A node. It is killed when the test ends, however that happens.
 pub struct Node {
     process: Child,
-    address: SocketAddr,
+    doors: HashMap<String, SocketAddr>,
     http: ureq::Agent,
     messages: PathBuf,
 }
@@ -57,10 +58,16 @@ impl Node {
     /// A node with settings. Log segments are small unless told otherwise, so that a test sees more than
     /// one and a node does not write much ahead.
     pub fn start_with(data: &Path, http: &str, settings: &[(&str, &str)]) -> Node {
+        Node::start_at(data, &[("--http", http), ("--mqtt", "127.0.0.1:0")], settings)
+    }
+
+    /// A node with these doors and settings.
+    pub fn start_at(data: &Path, doors: &[(&str, &str)], settings: &[(&str, &str)]) -> Node {
         let messages = data.with_extension("messages");
         let stderr = File::options().create(true).append(true).open(&messages).expect("a file for messages");
         let data = data.to_str().expect("a path in UTF-8");
-        let process = drover(&["serve", "--dev", "--data", data, "--http", http])
+        let process = drover(&["serve", "--dev", "--data", data])
+            .args(doors.iter().flat_map(|(flag, address)| [flag, address]))
             .env("DROVER_LOG_SEGMENT_MIB", "4")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
@@ -68,17 +75,22 @@ impl Node {
             .stderr(stderr)
             .spawn()
             .expect("the node starts");
-        let mut node = Node { process, address: ([0, 0, 0, 0], 0).into(), http: agent(), messages };
-        node.address = ready_line(node.process.stdout.take().expect("piped"));
+        let mut node = Node { process, doors: HashMap::new(), http: agent(), messages };
+        node.doors = ready_line(node.process.stdout.take().expect("piped"));
         node
     }
 
+    /// The address of HTTP.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.door("http")
+    }
+
+    pub fn door(&self, name: &str) -> SocketAddr {
+        *self.doors.get(name).unwrap_or_else(|| panic!("the door {name} is open: {:?}", self.doors))
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.address())
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -116,13 +128,13 @@ impl Node {
 
     /// A connection without any protocol.
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("the node accepts connections");
+        let stream = TcpStream::connect(self.address()).expect("the node accepts connections");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream
     }
 
     pub fn socket(&self, path: &str) -> Socket {
-        Socket::open(self.connect(), &format!("ws://{}{path}", self.address))
+        Socket::open(self.connect(), &format!("ws://{}{path}", self.address()))
     }
 
     /// The last position of the log of reports that is on disk.
@@ -201,8 +213,8 @@ fn answer(mut response: ureq::http::Response<ureq::Body>) -> Answer {
     Answer { status, retry_after_s, content_type, body }
 }
 
-/// Waits for `ready http=HOST:PORT …` and gives the address.
-fn ready_line(stdout: ChildStdout) -> SocketAddr {
+/// Waits for `ready http=HOST:PORT mqtt=HOST:PORT …` and gives the addresses.
+fn ready_line(stdout: ChildStdout) -> HashMap<String, SocketAddr> {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -212,6 +224,6 @@ fn ready_line(stdout: ChildStdout) -> SocketAddr {
     });
     let line = told.recv_timeout(PATIENCE).expect("the node says that it is ready");
     let words = line.strip_prefix("ready ").expect("the line begins with ready").split_whitespace();
-    let http = words.filter_map(|word| word.strip_prefix("http=")).next().expect("http=HOST:PORT");
-    http.parse().expect("an address")
+    let doors = words.map(|word| word.split_once('=').expect("name=address"));
+    doors.map(|(name, address)| (name.to_owned(), address.parse().expect("an address"))).collect()
 }

@@ -125,6 +125,14 @@ pub fn write_asset(seen: &Seen<'_>, extra: Extra, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// Kind and id of what [`write_asset`] wrote: they come first, and ids need no escapes.
+pub(crate) fn name_in(asset: &[u8]) -> Option<(&str, &str)> {
+    let text = std::str::from_utf8(asset).ok()?.strip_prefix("{\"kind\":\"")?;
+    let (kind, rest) = text.split_once('"')?;
+    let (id, _) = rest.strip_prefix(",\"id\":\"")?.split_once('"')?;
+    Some((kind, id))
+}
+
 fn write_readings(readings: &Readings<'_>, out: &mut Vec<u8>) {
     write_name("readings", out);
     let mut separator = b'{';

@@ -2,6 +2,7 @@
 //! asks one engine one question and shapes the answer; it never touches the disk.
 
 mod asset;
+pub mod mqtt;
 mod ops;
 mod reads;
 mod watch;
@@ -28,10 +29,11 @@ struct Document;
 
 /// All routes of a node: those given (the doors that take reports) and those that read, watch and
 /// operate, with their documentation at `/docs` and `/api/v1/openapi.json` and the page at `/`.
-pub fn router(doors: OpenApiRouter, ops: Ops) -> Router {
+pub fn router(doors: OpenApiRouter, broker: drover_mqtt::Broker, ops: Ops) -> Router {
     let watch_state = watch::WatchState { live: ops.live.clone(), epoch: ops.node.epoch.clone() };
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(doors)
+        .merge(mqtt::routes(broker))
         .merge(reads::routes(ops.live.clone()))
         .merge(watch::routes(watch_state))
         .merge(ops::routes(ops))

@@ -11,7 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-/// Prints one line `ready http=HOST:PORT` on standard output when the node serves. Logs go to standard
+/// Prints one line `ready http=HOST:PORT mqtt=HOST:PORT …` (each open door) on standard output when the
+/// node serves. Logs go to standard
 /// error; DROVER_LOG sets their level (info, debug, drover_live=debug …).
 #[derive(Debug, Args)]
 pub struct ServeArgs {
@@ -20,6 +21,9 @@ pub struct ServeArgs {
     config: Option<PathBuf>,
     #[command(flatten)]
     node: NodeArgs,
+    /// Take reports from another broker as well: mqtt://HOST:PORT or mqtts://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    mqtt_upstream: Option<String>,
     /// Ask for no credentials; listens on loopback only
     #[arg(long)]
     dev: bool,
@@ -44,15 +48,35 @@ struct NodeArgs {
     /// Address of HTTP and WebSocket; port 0 picks a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     http: Option<SocketAddr>,
+    /// Address of MQTT; port 0 picks a free one [default: 127.0.0.1:1883, if nothing else listens there]
+    #[arg(long, value_name = "ADDR")]
+    mqtt: Option<SocketAddr>,
+    /// Address of MQTT over TLS [default: closed]
+    #[arg(long, value_name = "ADDR")]
+    mqtts: Option<SocketAddr>,
     /// Write logs as JSON, one object per line
     #[arg(long)]
     log_json: bool,
 }
 
+impl NodeArgs {
+    fn flags(&self) -> Flags {
+        Flags {
+            data: self.data.clone(),
+            http: self.http,
+            mqtt: self.mqtt,
+            mqtts: self.mqtts,
+            ..Flags::default()
+        }
+    }
+}
+
 /// Runs a node until SIGINT or SIGTERM.
 pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     start_logging(args.node.log_json, "info");
-    let flags = Flags { data: args.node.data, http: args.node.http, dev: args.dev.then_some(true) };
+    let mut flags = args.node.flags();
+    flags.dev = args.dev.then_some(true);
+    flags.mqtt_upstream = args.mqtt_upstream;
     let config = Config::load(args.config.as_deref(), &flags)?;
     let node = Node::start(&config, None).await?;
     announce(&node)?;
@@ -63,8 +87,9 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
 pub async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     start_logging(args.node.log_json, "warn");
     let temporary = tempfile::Builder::new().prefix("drover-demo-").tempdir().context("a temporary folder")?;
-    let data = args.node.data.unwrap_or_else(|| temporary.path().to_owned());
-    let flags = Flags { data: Some(data), http: args.node.http, dev: Some(true) };
+    let mut flags = args.node.flags();
+    flags.data.get_or_insert_with(|| temporary.path().to_owned());
+    flags.dev = Some(true);
     let config = Config::load(None, &flags)?;
     let node = Node::start(&config, Some(porto())).await?;
     let address = announce(&node)?;
@@ -91,12 +116,13 @@ fn porto() -> DemoPlace {
     DemoPlace { title: "Porto".into(), center: [-8.6205, 41.1535], zoom: 13.2 }
 }
 
-/// Prints the line that scripts wait for.
+/// Prints the line that scripts wait for; returns the address of HTTP.
 fn announce(node: &Node) -> anyhow::Result<SocketAddr> {
-    let address = node.http()?;
+    let doors = node.doors()?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "ready http={address}").and_then(|()| out.flush()).context("cannot print the ready line")?;
-    Ok(address)
+    let words: Vec<_> = doors.iter().map(|(name, address)| format!(" {name}={address}")).collect();
+    writeln!(out, "ready{}", words.concat()).and_then(|()| out.flush()).context("cannot print the ready line")?;
+    Ok(doors[0].1)
 }
 
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {

@@ -120,7 +120,7 @@ struct Inner {
     admission: Arc<Admission>,
     log: Log,
     rejects: Rejects,
-    meters: [Meters; 2],
+    meters: [Meters; Door::ALL.len()],
 }
 
 #[derive(Debug)]
@@ -172,22 +172,44 @@ thread_local! {
 impl Intake {
     /// Joins admission and the reject store.
     pub fn new(admission: Arc<Admission>, log: Log, rejects: Rejects) -> Intake {
-        let meters = [Meters::new(Door::Http), Meters::new(Door::WebSocket)];
+        let meters = Door::ALL.map(Meters::new);
         Intake(Arc::new(Inner { admission, log, rejects, meters }))
     }
 
     /// Takes a body with one report whose kind and id the address gives. On `Ok` it is durable (or was
     /// already). On `Err` it was not acknowledged; a refused one is kept.
     pub async fn take_one(&self, door: Door, address: Addressed<'_>, body: &[u8]) -> Result<Receipt, IntakeError> {
-        let mut judged = Judged::new(door);
-        let parsed = json::parse_report(body).and_then(|draft| at_address(draft, address));
-        if let Err(error) = self.judge(parsed, &mut judged.receipt) {
-            if let IntakeError::Reject(reject) = &error {
-                self.keep(door, reject, body).await;
+        match self.judge_one(door, address, json::parse_report(body)) {
+            Ok(judged) => self.settle(judged).await,
+            Err(error) => {
+                if let Some(kept) = self.keep_refused(door, &error, body) {
+                    self.rejects_durable(kept).await;
+                }
+                Err(error)
             }
-            return Err(error);
         }
-        self.settle(judged).await
+    }
+
+    /// The first half of [`Intake::take_one`]: on `Ok` the report is in the log's order, and may be
+    /// acknowledged after [`Intake::settle`]. On `Err` nothing is kept yet ([`Intake::keep_refused`]).
+    pub fn judge_one(&self, door: Door, address: Addressed<'_>, parsed: Parsed<'_>) -> Result<Judged, IntakeError> {
+        let mut judged = Judged::new(door);
+        self.judge(parsed.and_then(|draft| at_address(draft, address)), &mut judged.receipt)?;
+        Ok(judged)
+    }
+
+    /// Counts and keeps a refused body, if it is the sender's fault. Returns what
+    /// [`Intake::rejects_durable`] waits for.
+    pub fn keep_refused(&self, door: Door, error: &IntakeError, body: &[u8]) -> Option<Position> {
+        match error {
+            IntakeError::Reject(reject) => self.0.rejects.keep(door, reject, body, now_ms()),
+            _ => None,
+        }
+    }
+
+    /// Resolves when the kept refusal at `position` is on disk, or can never be.
+    pub async fn rejects_durable(&self, position: Position) {
+        self.0.rejects.durable(position).await;
     }
 
     /// Takes a body with any number of reports. On `Ok` every accepted one is durable and every

@@ -6,6 +6,7 @@ mod body;
 mod http;
 mod intake;
 mod json;
+pub mod mqtt;
 mod rejects;
 mod seen;
 mod websocket;

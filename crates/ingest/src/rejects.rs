@@ -18,7 +18,7 @@ pub struct RejectedItem {
     pub position: Position,
     /// When it was refused, ms UTC.
     pub time: i64,
-    /// Through which door it came: `http` or `websocket`.
+    /// Through which door it came: `http`, `websocket` or `mqtt`.
     pub source: String,
     /// Reason.
     pub code: String,
@@ -39,14 +39,20 @@ pub enum Door {
     Http,
     /// Frames on a WebSocket.
     WebSocket,
+    /// Publishes on MQTT.
+    Mqtt,
 }
 
 impl Door {
+    /// Every door, in the order of their numbers.
+    pub const ALL: [Door; 3] = [Door::Http, Door::WebSocket, Door::Mqtt];
+
     /// The word in metrics and rejects.
     pub const fn name(self) -> &'static str {
         match self {
             Door::Http => "http",
             Door::WebSocket => "websocket",
+            Door::Mqtt => "mqtt",
         }
     }
 }

@@ -144,6 +144,18 @@ impl Live {
         drover_geo::distance_m(point(from.at), point(to.at))
     }
 
+    /// Looks at up to `max` assets from number `from` on, in the order in which they became known. Gives
+    /// the number to go on with, or none at the end.
+    pub fn page(&self, from: u32, max: u32, mut visit: impl FnMut(&Seen<'_>)) -> Option<u32> {
+        let state = self.0.state.read();
+        let end = state.entries().len() as u32;
+        let to = end.min(from.saturating_add(max));
+        for asset in from..to {
+            visit(&state.seen(asset));
+        }
+        (to < end).then_some(to)
+    }
+
     /// Gives every asset's kind, id and newest event time to `visit`.
     pub fn each_newest(&self, mut visit: impl FnMut(Kind, &str, i64)) {
         let state = self.0.state.read();

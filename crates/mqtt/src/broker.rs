@@ -56,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) connections: AtomicUsize,
     pub(crate) published: AtomicU64,
+    pub(crate) publishes: metrics::Counter,
     pub(crate) started: Instant,
     /// Who publishes what the node itself says.
     node: Arc<Client>,
@@ -70,12 +71,14 @@ pub(crate) struct Attached {
 }
 
 /// What a routed message waits for before it may be acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Routed {
     /// Sessions that get it.
     pub(crate) subscribers: usize,
     /// What the store must have written.
     pub(crate) ticket: Option<u64>,
+    /// A connected client that is behind.
+    pub(crate) behind: Option<Arc<Session>>,
 }
 
 impl Broker {
@@ -95,6 +98,7 @@ impl Broker {
             store,
             connections: AtomicUsize::new(0),
             published: AtomicU64::new(0),
+            publishes: metrics::counter!("drover_mqtt_publishes_total"),
             started: Instant::now(),
             node: Arc::new(node),
         }));
@@ -131,7 +135,7 @@ impl Broker {
     /// Publishes in the node's own name, to subscribers and, if it says so, to be retained. Returns how
     /// many sessions get it; durable for those that persist once the future resolves to true.
     pub fn publish(&self, message: Message) -> (usize, impl Future<Output = bool> + Send + use<>) {
-        let routed = self.route(&self.0.node.id, Arc::new(message)).unwrap_or(Routed { subscribers: 0, ticket: None });
+        let routed = self.route(&self.0.node.id, Arc::new(message)).unwrap_or_default();
         let store = self.0.store.clone();
         let written = async move {
             match routed.ticket {
@@ -177,10 +181,10 @@ impl Broker {
             ticket = Some(self.retain(&message)?);
         }
         if !self.has_routes() {
-            return Ok(Routed { subscribers: 0, ticket });
+            return Ok(Routed { ticket, ..Routed::default() });
         }
         let matches = self.0.routes.read().find(&message.topic, from);
-        let mut subscribers = 0;
+        let mut routed = Routed { ticket, ..Routed::default() };
         for found in matches {
             let queued = Queued {
                 message: message.clone(),
@@ -191,14 +195,17 @@ impl Broker {
             };
             match found.session.deliver(queued, &self.0.settings, &self.0.store) {
                 Delivery::Dropped => {}
-                Delivery::Queued => subscribers += 1,
+                Delivery::Queued => routed.subscribers += 1,
                 Delivery::Stored(written) => {
-                    subscribers += 1;
-                    ticket = ticket.max(Some(written));
+                    routed.subscribers += 1;
+                    routed.ticket = routed.ticket.max(Some(written));
                 }
             }
+            if routed.behind.is_none() && found.session.is_behind() {
+                routed.behind = Some(found.session);
+            }
         }
-        Ok(Routed { subscribers, ticket })
+        Ok(routed)
     }
 
     fn retain(&self, message: &Arc<Message>) -> Result<u64, Refusal> {

@@ -1,7 +1,7 @@
 //! One connection: reads packets, hands publishes to the host, answers, and sends what waits in the
 //! client's session. One task, one read and one write for many packets.
 
-use crate::broker::{Attached, Broker, granted, note_refused};
+use crate::broker::{Attached, Broker, Routed, granted, note_refused};
 use crate::host::{Client, Hello, Protocol, Refusal, Verdict};
 use crate::inbound::{Decided, Inbound, UnderWay, Wait};
 use crate::message::Message;
@@ -402,7 +402,7 @@ impl<S: Stream> Connection<S> {
     fn take_publish(&mut self, mut publish: Publish) -> Result<(), Ending> {
         let topic = self.topic(&mut publish)?;
         let (id, qos) = (publish.packet_id, publish.qos);
-        metrics::counter!("drover_mqtt_publishes_total").increment(1);
+        self.broker.0.publishes.increment(1);
         if let Some(id) = id.filter(|_| qos == QoS::ExactlyOnce)
             && self.session.state.lock().received.contains(&id)
         {
@@ -414,7 +414,7 @@ impl<S: Stream> Connection<S> {
         let mut under_way = UnderWay { id, qos, message: None, wait: Wait::Nothing, subscribers: 0, refused: None };
         match self.broker.0.host.publish(&self.client, &message) {
             Verdict::Route => match self.broker.route(&self.client.id, Arc::new(message)) {
-                Ok(routed) => self.wait_for_store(&mut under_way, routed),
+                Ok(routed) => self.wait_for(&mut under_way, routed),
                 Err(refusal) => under_way.refused = Some(refusal),
             },
             Verdict::Taken(promise) => {
@@ -432,12 +432,21 @@ impl<S: Stream> Connection<S> {
         Ok(())
     }
 
-    fn wait_for_store(&self, under_way: &mut UnderWay, routed: crate::broker::Routed) {
+    fn wait_for(&self, under_way: &mut UnderWay, routed: Routed) {
         under_way.subscribers = routed.subscribers;
-        if let Some(ticket) = routed.ticket {
-            let store = self.broker.0.store.clone();
-            under_way.wait = Wait::Store(Box::pin(async move { store.durable(ticket).await }));
+        if routed.ticket.is_none() && routed.behind.is_none() {
+            return;
         }
+        let store = self.broker.0.store.clone();
+        under_way.wait = Wait::Store(Box::pin(async move {
+            if let Some(session) = routed.behind {
+                session.drained().await;
+            }
+            match routed.ticket {
+                Some(ticket) => store.durable(ticket).await,
+                None => true,
+            }
+        }));
     }
 
     /// The topic of a publish, by name or by number.
@@ -483,8 +492,9 @@ impl<S: Stream> Connection<S> {
             Decided::Taken(mut under_way) => {
                 let message = under_way.message.take().expect("kept to be passed on");
                 match self.broker.route(&self.client.id, message) {
-                    Ok(routed) => self.wait_for_store(&mut under_way, routed),
-                    // The node has it, and that is what the acknowledgement says; subscribers are a courtesy.
+                    // Nor does a report wait for subscribers: they are a courtesy.
+                    Ok(routed) => self.wait_for(&mut under_way, Routed { behind: None, ..routed }),
+                    // The node has it, and that is what the acknowledgement says.
                     Err(refusal) => tracing::debug!(reason = %refusal.reason, "a report was not passed on"),
                 }
                 under_way.subscribers = under_way.subscribers.max(1);

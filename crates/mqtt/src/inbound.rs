@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 pub(crate) enum Wait {
     /// The node took it; then subscribers get it.
     Host(Promise),
-    /// The store must have written what subscribers need; gives whether it did.
+    /// Subscribers must have caught up, and the store written what they need; gives whether it did.
     Store(Pin<Box<dyn Future<Output = bool> + Send>>),
     /// Nothing.
     Nothing,

@@ -5,7 +5,7 @@ use crate::broker::Broker;
 use crate::host::Protocol;
 use crate::message::Message;
 use crate::routes::Wish;
-use crate::session::{InFlight, Queued, Session};
+use crate::session::{InFlight, Queued, Session, State};
 use crate::wire::{Outgoing, Wire};
 use bytes::BytesMut;
 use bytestring::ByteString;
@@ -84,6 +84,17 @@ impl Outbound {
             self.next_page();
         }
         let mut state = session.state.lock();
+        let waited = state.queue.len();
+        let more = self.take_from(&mut state, wire, out);
+        let left = state.queue.len();
+        drop(state);
+        if left < waited {
+            session.note_progress(left);
+        }
+        more
+    }
+
+    fn take_from(&mut self, state: &mut State, wire: &mut Wire, out: &mut BytesMut) -> bool {
         while out.len() < WRITE_BYTES {
             let Some(queued) = state.pop() else { return false };
             if queued.message.is_expired() {

@@ -16,12 +16,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
+/// Publishers wait for a connected client while more than this waits in its queue, so that a fast
+/// publisher does not overrun it.
+const BEHIND: usize = 1_000;
+/// But no longer than this: one client that does not read must not hold up the others.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) client_id: Box<str>,
     pub(crate) state: Mutex<State>,
     /// Told when there is something to send.
     pub(crate) wake: Notify,
+    /// Told when the queue has room again.
+    drained: Notify,
+    /// The client took nothing for a while: nobody waits for it any more.
+    stuck: AtomicBool,
     connected: AtomicBool,
 }
 
@@ -78,6 +88,8 @@ impl Session {
             client_id: client_id.into(),
             state: Mutex::default(),
             wake: Notify::new(),
+            drained: Notify::new(),
+            stuck: AtomicBool::new(false),
             connected: AtomicBool::new(false),
         })
     }
@@ -93,6 +105,7 @@ impl Session {
 
     pub(crate) fn set_connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Relaxed);
+        self.drained.notify_waiters();
     }
 
     /// Queues a message. One that nobody waits for is dropped without a count; one that finds no room is
@@ -127,6 +140,37 @@ impl Session {
             self.wake.notify_one();
         }
         delivery
+    }
+
+    /// A connected client is behind: whoever publishes to it should wait for [`Session::drained`].
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_connected()
+            && !self.stuck.load(Ordering::Relaxed)
+            && self.state.lock().queue.len() > BEHIND
+    }
+
+    /// Resolves when the client has caught up, left, or taken nothing for so long that it is given up.
+    pub(crate) async fn drained(self: Arc<Session>) {
+        let caught_up = async {
+            loop {
+                let told = self.drained.notified();
+                if !self.is_behind() {
+                    return;
+                }
+                told.await;
+            }
+        };
+        if tokio::time::timeout(DRAIN_PATIENCE, caught_up).await.is_err() {
+            self.stuck.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The client has taken messages.
+    pub(crate) fn note_progress(&self, left: usize) {
+        self.stuck.store(false, Ordering::Relaxed);
+        if left <= BEHIND {
+            self.drained.notify_waiters();
+        }
     }
 
     /// Gives the session back what the store knew.

@@ -16,6 +16,36 @@ pub struct Config {
     pub data: PathBuf,
     /// Address of HTTP and WebSocket; port 0 picks a free one.
     pub http: SocketAddr,
+    /// Address of MQTT; port 0 picks a free one. Not set: 127.0.0.1:1883 if it is free.
+    pub mqtt: Option<SocketAddr>,
+    /// Address of MQTT over TLS. Not set: closed.
+    pub mqtts: Option<SocketAddr>,
+    /// PEM file of the node's certificate chain. Not set with `dev`: one is made for localhost.
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file of its private key. Both files are read again when they change.
+    pub tls_key: Option<PathBuf>,
+    /// MQTT connections at once.
+    pub mqtt_max_connections: usize,
+    /// Another broker whose reports are taken as well: `mqtt://HOST:PORT` or `mqtts://HOST:PORT`.
+    pub mqtt_upstream: Option<String>,
+    /// Start of the client ids there; nodes that share a broker need different ones.
+    pub mqtt_upstream_client: String,
+    /// Connections there, which share the messages.
+    pub mqtt_upstream_connections: u16,
+    /// Name of the shared subscription there.
+    pub mqtt_upstream_group: String,
+    /// What to subscribe to there; empty: every topic of reports.
+    pub mqtt_upstream_filters: Vec<String>,
+    /// User name there.
+    pub mqtt_upstream_user: Option<String>,
+    /// File with the password there.
+    pub mqtt_upstream_password_file: Option<PathBuf>,
+    /// PEM file of the authorities that vouch for it; not set: the system's.
+    pub mqtt_upstream_ca: Option<PathBuf>,
+    /// PEM file of this node's certificate there.
+    pub mqtt_upstream_certificate: Option<PathBuf>,
+    /// PEM file of the key to it.
+    pub mqtt_upstream_key: Option<PathBuf>,
     /// Ask for no credentials; loopback only.
     pub dev: bool,
     /// Name of this node's region.
@@ -44,6 +74,20 @@ pub struct Config {
     pub log_max_size_mib: u64,
     /// Kept rejects beyond this size leave, MiB.
     pub rejects_max_size_mib: u64,
+    /// Reports go from the log to the lake at the latest after so many seconds.
+    pub history_flush_interval_s: u32,
+    /// Days of reports older than this leave the lake; not set: never.
+    pub history_keep_days: Option<u32>,
+    /// So long other readers of the lake may use a picture of it that has been replaced, seconds.
+    pub history_snapshot_keep_s: u32,
+    /// Readings that become columns of their own: `name:number`, `name:text` or `name:bool`.
+    pub history_readings: Vec<String>,
+    /// Longest run of one SQL query, seconds.
+    pub sql_timeout_s: u32,
+    /// Most memory of one SQL query, MiB.
+    pub sql_memory_mib: u32,
+    /// SQL queries at once; others wait.
+    pub sql_concurrent: u32,
 }
 
 impl Default for Config {
@@ -51,6 +95,21 @@ impl Default for Config {
         Config {
             data: "data".into(),
             http: ([127, 0, 0, 1], 8080).into(),
+            mqtt: None,
+            mqtts: None,
+            tls_certificate: None,
+            tls_key: None,
+            mqtt_max_connections: 20_000,
+            mqtt_upstream: None,
+            mqtt_upstream_client: "drover".into(),
+            mqtt_upstream_connections: 2,
+            mqtt_upstream_group: "drover".into(),
+            mqtt_upstream_filters: Vec::new(),
+            mqtt_upstream_user: None,
+            mqtt_upstream_password_file: None,
+            mqtt_upstream_ca: None,
+            mqtt_upstream_certificate: None,
+            mqtt_upstream_key: None,
             dev: false,
             region: "local".into(),
             max_speed_kmh: 200.0,
@@ -65,6 +124,13 @@ impl Default for Config {
             log_max_age_h: 7 * 24,
             log_max_size_mib: 100 * 1024,
             rejects_max_size_mib: 256,
+            history_flush_interval_s: 60,
+            history_keep_days: None,
+            history_snapshot_keep_s: 3600,
+            history_readings: Vec::new(),
+            sql_timeout_s: 30,
+            sql_memory_mib: 256,
+            sql_concurrent: 2,
         }
     }
 }
@@ -78,6 +144,15 @@ pub struct Flags {
     /// See [`Config::http`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<SocketAddr>,
+    /// See [`Config::mqtt`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<SocketAddr>,
+    /// See [`Config::mqtts`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtts: Option<SocketAddr>,
+    /// See [`Config::mqtt_upstream`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt_upstream: Option<String>,
     /// See [`Config::dev`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dev: Option<bool>,
@@ -108,8 +183,13 @@ impl Config {
                  Put a proxy that checks credentials in front of it to serve a network"
             );
         }
-        if !self.http.ip().is_loopback() {
-            bail!("--dev asks for no credentials and therefore only listens on loopback; {} is not", self.http);
+        for address in [Some(self.http), self.mqtt, self.mqtts].into_iter().flatten() {
+            if !address.ip().is_loopback() {
+                bail!("--dev asks for no credentials and therefore only listens on loopback; {address} is not");
+            }
+        }
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            bail!("tls_certificate and tls_key go together; one of them is missing");
         }
         for (key, value, range) in [
             ("live_s", u64::from(self.live_s), 1..=86_400),
@@ -117,6 +197,12 @@ impl Config {
             ("log_segment_mib", u64::from(self.log_segment_mib), 1..=1024),
             ("log_max_age_h", u64::from(self.log_max_age_h), 1..=87_600),
             ("snapshot_interval_s", u64::from(self.snapshot_interval_s), 1..=86_400),
+            ("history_flush_interval_s", u64::from(self.history_flush_interval_s), 1..=86_400),
+            ("history_keep_days", u64::from(self.history_keep_days.unwrap_or(1)), 1..=36_500),
+            ("sql_timeout_s", u64::from(self.sql_timeout_s), 1..=3600),
+            ("sql_memory_mib", u64::from(self.sql_memory_mib), 16..=65_536),
+            ("sql_concurrent", u64::from(self.sql_concurrent), 1..=64),
+            ("mqtt_upstream_connections", u64::from(self.mqtt_upstream_connections), 1..=64),
         ] {
             if !range.contains(&value) {
                 bail!("{key} is {value}; allowed is {} to {}", range.start(), range.end());

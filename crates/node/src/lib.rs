@@ -4,6 +4,7 @@
 
 mod config;
 mod meters;
+mod mqtt;
 
 pub use config::{Config, Flags};
 pub use drover_api::DemoPlace;
@@ -15,6 +16,7 @@ use drover_ingest::{Admission, DeviceRate, Intake, Rejects};
 use drover_live::{Live, Running};
 use drover_log::{Log, ReadError, Retention, SegmentEngine, SegmentSettings, Stream};
 use drover_model::{RecordRef, Rules};
+use mqtt::Mqtt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -33,6 +35,7 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(30);
 pub struct Node {
     listener: TcpListener,
     router: axum::Router,
+    mqtt: Mqtt,
     reports: Log,
     live: Live,
     following: Running,
@@ -72,18 +75,22 @@ impl Node {
             ready: readiness(&reports),
             metrics: meters::with_gauges(render_metrics, &live, &[("reports", &reports), ("rejects", &rejects)]),
         };
-        let router = drover_api::router(drover_ingest::routes(intake), ops);
+        let mqtt = Mqtt::open(config, &intake, &live).await?;
+        let router = drover_api::router(drover_ingest::routes(intake), mqtt.broker.clone(), ops);
         let upkeep = Upkeep::start(config, admission, reports.clone(), rejects)?;
-        Ok(Node { listener, router, reports, live, following: running, upkeep })
+        Ok(Node { listener, router, mqtt, reports, live, following: running, upkeep })
     }
 
-    /// The address of HTTP and WebSocket.
-    pub fn http(&self) -> anyhow::Result<SocketAddr> {
-        Ok(self.listener.local_addr()?)
+    /// The open doors, HTTP first.
+    pub fn doors(&self) -> anyhow::Result<Vec<(&'static str, SocketAddr)>> {
+        let mut doors = vec![("http", self.listener.local_addr()?)];
+        doors.extend(self.mqtt.doors()?);
+        Ok(doors)
     }
 
     /// Serves until `stop` ends, then closes: doors first, then what follows the log, then the log.
-    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    pub async fn serve(mut self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+        self.mqtt.serve()?;
         // Small answers must not wait for more bytes to share a packet with.
         let listener = self.listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
@@ -103,6 +110,7 @@ impl Node {
                 tracing::info!("closing connections that are still open");
             }
         }
+        self.mqtt.stop().await;
         tokio::task::spawn_blocking(move || {
             self.upkeep.stop();
             self.following.stop();
