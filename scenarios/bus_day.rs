@@ -151,7 +151,24 @@ impl Recount {
 fn play(node: &Node, door: &str) -> Value {
     let trace = trace();
     let file = trace.to_str().expect("a path in UTF-8");
-    summary(&["replay", file, "--url", &node.url(), "--via", door, "--keep-times", "--speed", "0", "--json"])
+    let before = taken(node, door);
+    let mqtt = node.door("mqtt").to_string();
+    let addresses = ["--url", &node.url(), "--mqtt", &mqtt, "--via", door];
+    let rest = ["--keep-times", "--speed", "0", "--json"];
+    let mut summary = summary(&[&["replay", file], &addresses[..], &rest[..]].concat());
+    if door == "mqtt" {
+        // An acknowledgement there says taken, new or not: the node's own count tells them apart.
+        let after = taken(node, door);
+        let [accepted, duplicates] = [0, 1].map(|at| after[at] - before[at]);
+        assert_eq!(summary["accepted"], accepted + duplicates, "{summary}");
+        (summary["accepted"], summary["duplicates"]) = (json!(accepted), json!(duplicates));
+    }
+    summary
+}
+
+/// Accepted reports and duplicates of a door, as the node counts them.
+fn taken(node: &Node, door: &str) -> [u64; 2] {
+    ["accepted", "duplicate"].map(|what| node.metric(&format!("drover_reports_{what}_total{{door=\"{door}\"}}")) as u64)
 }
 
 /// Where the node says that each bus is.
@@ -211,7 +228,12 @@ fn live_through_the_day(door: &str) -> Buses {
 fn day_through(door: &str) -> &'static Buses {
     static HTTP: OnceLock<Buses> = OnceLock::new();
     static WEBSOCKET: OnceLock<Buses> = OnceLock::new();
-    let day = if door == "http" { &HTTP } else { &WEBSOCKET };
+    static MQTT: OnceLock<Buses> = OnceLock::new();
+    let day = match door {
+        "http" => &HTTP,
+        "websocket" => &WEBSOCKET,
+        _ => &MQTT,
+    };
     day.get_or_init(|| live_through_the_day(door))
 }
 
@@ -234,6 +256,12 @@ fn over_websocket_every_row_is_in_one_count_and_sending_again_adds_nothing() {
 }
 
 #[test]
-fn both_doors_leave_the_same_day() {
+fn over_mqtt_every_row_is_in_one_count_and_sending_again_adds_nothing() {
+    day_through("mqtt");
+}
+
+#[test]
+fn all_doors_leave_the_same_day() {
     assert_eq!(day_through("http"), day_through("websocket"));
+    assert_eq!(day_through("http"), day_through("mqtt"));
 }

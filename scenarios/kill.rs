@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-const KILLS: u64 = 20;
+/// Twenty for each of the three doors.
+const KILLS: u64 = 60;
 const STOPS: u64 = 4;
 const DRIVERS: usize = 200;
 /// When a node is killed, counted from the start of its load, which lasts 1.5 s.
@@ -33,12 +34,13 @@ impl Moments {
     }
 }
 
-fn load(url: &str, ledger: &Path, round: u64) -> Child {
-    let via = if round.is_multiple_of(2) { "websocket" } else { "http" };
+fn load(node: &Node, ledger: &Path, round: u64) -> Child {
+    let via = ["websocket", "http", "mqtt"][(round % 3) as usize];
     let batch = if round % 4 < 2 { "1" } else { "10" };
+    let (url, mqtt) = (node.url(), node.door("mqtt").to_string());
     let drivers = DRIVERS.to_string();
     let seed = round.to_string();
-    let mut command = drover(&["simulate", "--url", url, "--via", via, "--batch", batch, "--drivers", &drivers]);
+    let mut command = drover(&["simulate", "--url", &url, "--mqtt", &mqtt, "--via", via, "--batch", batch, "--drivers", &drivers]);
     command.args([
         "--interval",
         "0.05",
@@ -67,11 +69,11 @@ fn settle(load: Child) -> Value {
 
 /// Ends the node under load, starts it again while the senders knock, and lets them finish.
 fn round(node: Node, end: fn(Node), data: &Path, ledger: &Path, number: u64, moment: Duration) -> Node {
-    let http = node.address().to_string();
-    let load = load(&node.url(), ledger, number);
+    let doors = [("--http", node.address().to_string()), ("--mqtt", node.door("mqtt").to_string())];
+    let load = load(&node, ledger, number);
     std::thread::sleep(moment);
     end(node);
-    let node = Node::start_with(data, &http, &SETTINGS);
+    let node = Node::start_at(data, &doors.each_ref().map(|(flag, address)| (*flag, &**address)), &SETTINGS);
     settle(load);
     node
 }
@@ -158,7 +160,8 @@ fn check_log(data: &Path, acknowledged: &HashSet<Key>) -> HashSet<Key> {
 /// Ends a node so many times under load; gives the last node and what was acknowledged in all.
 fn rounds(data: &Path, ledger: &Path, count: u64, end: fn(Node)) -> (Node, HashSet<Key>) {
     let mut moments = Moments(20_261_121);
-    let mut node = Node::start_with(data, &format!("127.0.0.1:{}", free_port()), &SETTINGS);
+    let [http, mqtt] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
+    let mut node = Node::start_at(data, &[("--http", &http), ("--mqtt", &mqtt)], &SETTINGS);
     for number in 0..count {
         node = round(node, end, data, ledger, number, moments.next());
     }
@@ -169,7 +172,7 @@ fn rounds(data: &Path, ledger: &Path, count: u64, end: fn(Node)) -> (Node, HashS
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_or_doubled_by_twenty_kills() {
+fn nothing_acknowledged_is_lost_or_doubled_by_twenty_kills_at_each_door() {
     let folder = folder();
     let (data, ledger) = (folder.path().join("data"), folder.path().join("ledger"));
     let (node, acknowledged) = rounds(&data, &ledger, KILLS, Node::kill);

@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use drover_sim::replay::{ReplayOptions, replay as play};
-use drover_sim::send::Via;
+use drover_sim::send::{MQTT, Via};
 use drover_sim::simulate::{SimulateOptions, simulate as load};
 use drover_sim::wire::http::HttpConnection;
 use drover_sim::wire::target::Target;
@@ -19,6 +19,7 @@ const NODE: &str = "http://127.0.0.1:8080";
 enum Door {
     Http,
     Websocket,
+    Mqtt,
 }
 
 impl From<Door> for Via {
@@ -26,6 +27,7 @@ impl From<Door> for Via {
         match door {
             Door::Http => Via::Http,
             Door::Websocket => Via::WebSocket,
+            Door::Mqtt => Via::Mqtt,
         }
     }
 }
@@ -40,6 +42,9 @@ pub struct ReplayArgs {
     /// The node
     #[arg(long, default_value = NODE)]
     url: String,
+    /// The node's MQTT door, for --via mqtt
+    #[arg(long, default_value = MQTT, value_name = "HOST:PORT")]
+    mqtt: String,
     /// Door to use
     #[arg(long, value_enum, default_value = "http")]
     via: Door,
@@ -64,6 +69,9 @@ pub struct SimulateArgs {
     /// The node
     #[arg(long, default_value = NODE)]
     url: String,
+    /// The node's MQTT door, for --via mqtt
+    #[arg(long, default_value = MQTT, value_name = "HOST:PORT")]
+    mqtt: String,
     /// Door to use
     #[arg(long, value_enum, default_value = "websocket")]
     via: Door,
@@ -88,6 +96,9 @@ pub struct SimulateArgs {
     /// Send the next report as soon as the last one is acknowledged
     #[arg(long)]
     closed_loop: bool,
+    /// With --closed-loop: frames or publishes under way on one connection
+    #[arg(long, default_value_t = 1)]
+    in_flight: usize,
     /// Watch everything over so many WebSockets and measure the time from device to watcher
     #[arg(long, default_value_t = 0)]
     watchers: usize,
@@ -125,6 +136,7 @@ pub async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     ensure!(args.speed >= 0.0 && args.speed.is_finite(), "--speed is {}; allowed is 0 or more", args.speed);
     let mut options = ReplayOptions::new(args.files, args.url);
     options.via = args.via.into();
+    options.mqtt = args.mqtt;
     options.speed = args.speed;
     options.keep_times = args.keep_times;
     options.batch = args.batch;
@@ -142,6 +154,8 @@ pub async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
     options.connections = args.connections;
     options.batch = args.batch;
     options.closed_loop = args.closed_loop;
+    options.in_flight = args.in_flight;
+    options.mqtt = args.mqtt;
     options.watchers = args.watchers;
     options.seed = args.seed;
     options.ledger = args.ledger;

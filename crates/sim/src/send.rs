@@ -2,13 +2,16 @@
 //! connection) is waited out. At least once: after a break the batch is sent again as it was, and the server says
 //! `duplicate` for what it had already.
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::random::Random;
 use crate::report::Report;
-use crate::wire::answer::Answer;
+use crate::wire::answer::{Answer, Rejection, Trouble};
 use crate::wire::http::HttpConnection;
+use crate::wire::mqtt::{Mqtt, Refusal};
 use crate::wire::target::Target;
 use crate::wire::websocket::WebSocket;
 
@@ -16,6 +19,8 @@ use crate::wire::websocket::WebSocket;
 pub(crate) const REPORTS_PATH: &str = "/api/v1/reports";
 /// Where WebSockets for sending are opened.
 pub(crate) const INGEST_PATH: &str = "/api/v1/ingest";
+/// The usual MQTT door.
+pub const MQTT: &str = "127.0.0.1:1883";
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 
 /// The public door to send through.
@@ -26,6 +31,8 @@ pub enum Via {
     Http,
     /// `/api/v1/ingest`.
     WebSocket,
+    /// One publish a report, QoS 1. Says taken or not; does not tell new reports from known ones.
+    Mqtt,
 }
 
 /// How long to keep trying one batch.
@@ -131,6 +138,7 @@ enum Outcome {
 enum Link {
     Http(HttpConnection),
     WebSocket { socket: WebSocket, frames: u64 },
+    Mqtt(Mqtt),
 }
 
 /// Sends batches one after the other over one connection, made when first needed.
@@ -191,6 +199,7 @@ impl Sender {
                     Answer::parse(&socket.next_message().await?).map_err(|reason| odd(&self.target, reason))?;
                 in_turn(answer, *frames, &self.target)?
             }
+            Link::Mqtt(mqtt) => publish_all(mqtt, &batch.body, &self.target).await?,
         };
         self.link = Some(link);
         self.outcome(batch, answer)
@@ -212,7 +221,71 @@ impl Sender {
             Via::WebSocket => {
                 Link::WebSocket { socket: WebSocket::connect(&self.target, INGEST_PATH).await?, frames: 0 }
             }
+            Via::Mqtt => Link::Mqtt(Mqtt::connect(&self.target, &client_id()).await?),
         })
+    }
+}
+
+/// A client id that no other connection of any generator has.
+pub(crate) fn client_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("drover-sim-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Publishes every line of a batch and waits for all acknowledgements.
+async fn publish_all(mqtt: &mut Mqtt, lines: &[u8], target: &Target) -> Result<Answer> {
+    let mut under_way = VecDeque::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        under_way.push_back(mqtt.publish(&topic_of(line, target)?, line));
+    }
+    mqtt.flush()?;
+    let mut answer = Answer::default();
+    let mut index = 0;
+    while !under_way.is_empty() {
+        mqtt.receive().await?;
+        while let Some(ack) = mqtt.ack()? {
+            if under_way.pop_front() != Some(ack.id) {
+                return Err(odd(target, format!("publish {} acknowledged out of turn", ack.id)));
+            }
+            book(&mut answer, index, ack.refusal);
+            index += 1;
+        }
+    }
+    Ok(answer)
+}
+
+/// Adds what one acknowledgement says to the answer about all.
+pub(crate) fn book(answer: &mut Answer, index: usize, refusal: Option<Refusal>) {
+    match refusal {
+        None => answer.accepted += 1,
+        Some(Refusal { later: true, reason }) => {
+            answer.error = Some(Trouble { code: "later".into(), message: reason, retry_after_s: Some(1.0) });
+        }
+        Some(Refusal { later: false, reason }) => {
+            // The reason begins with the word for programs.
+            let (code, message) = reason.split_once(": ").unwrap_or((&reason, ""));
+            let (code, message) = (code.to_owned(), message.to_owned());
+            answer.rejected.push(Rejection { index, code, field: None, message });
+        }
+    }
+}
+
+/// The topic that a report goes to, from its own name.
+pub(crate) fn topic_of(line: &[u8], target: &Target) -> Result<String> {
+    #[derive(serde::Deserialize)]
+    struct Named<'a> {
+        kind: &'a str,
+        id: std::borrow::Cow<'a, str>,
+    }
+    let Named { kind, id } = serde_json::from_slice(line).map_err(|error| odd(target, error.to_string()))?;
+    Ok(topic(kind, &id))
+}
+
+/// The topic of an asset's reports.
+pub(crate) fn topic(kind: &str, id: &str) -> String {
+    match kind {
+        "station" => format!("ev/station/{id}/telemetry"),
+        _ => format!("{kind}s/{id}/location"),
     }
 }
 

@@ -111,13 +111,15 @@ mod code {
 
 impl From<IntakeError> for NotTaken {
     fn from(error: IntakeError) -> NotTaken {
-        let reason = error.to_string();
         match error {
-            IntakeError::Reject(Reject { code: RejectCode::RateLimited, .. }) => {
-                NotTaken { code: code::QUOTA_EXCEEDED, reason, later: true }
+            // The word comes first, so that programs can tell reasons apart.
+            IntakeError::Reject(Reject { code, message, .. }) => {
+                let reason = format!("{}: {message}", code.name());
+                let later = code == RejectCode::RateLimited;
+                let code = if later { code::QUOTA_EXCEEDED } else { code::PAYLOAD_FORMAT_INVALID };
+                NotTaken { code, reason, later }
             }
-            IntakeError::Reject(_) => NotTaken { code: code::PAYLOAD_FORMAT_INVALID, reason, later: false },
-            _ => NotTaken { code: code::QUOTA_EXCEEDED, reason, later: true },
+            error => NotTaken { code: code::QUOTA_EXCEEDED, reason: error.to_string(), later: true },
         }
     }
 }

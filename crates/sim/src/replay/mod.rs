@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::error::Result;
-use crate::send::{Batch, Patience, Sender, Via};
+use crate::send::{Batch, MQTT, Patience, Sender, Via};
 use crate::traces::RowError;
 use crate::wire::answer::Answer;
 use crate::wire::target::Target;
@@ -30,6 +30,8 @@ pub struct ReplayOptions {
     pub files: Vec<PathBuf>,
     /// The server, `http://` or `ws://`.
     pub url: String,
+    /// Its MQTT door, `HOST:PORT`, for [`Via::Mqtt`].
+    pub mqtt: String,
     /// Bearer token, if the server asks for one.
     pub token: Option<String>,
     /// The door.
@@ -51,6 +53,7 @@ impl ReplayOptions {
         ReplayOptions {
             files,
             url: url.into(),
+            mqtt: MQTT.into(),
             token: None,
             via: Via::Http,
             speed: 1.0,
@@ -92,7 +95,10 @@ pub struct ReplaySummary {
 /// When a file cannot be opened, the files hold more than can be kept, or the server refuses for good or stays away.
 /// What was sent by then stays sent; replaying again with `keep_times` gives duplicates for it.
 pub async fn replay(options: ReplayOptions) -> Result<ReplaySummary> {
-    let target = Target::parse(&options.url, options.token.clone())?;
+    let target = match options.via {
+        Via::Mqtt => Target::parse_mqtt(&options.mqtt)?,
+        Via::Http | Via::WebSocket => Target::parse(&options.url, options.token.clone())?,
+    };
     let mut summary = ReplaySummary::default();
     let tape = load(&options, &mut summary)?;
     let mut player = Player::new(&options, &tape, Sender::new(target, options.via, options.patience));

@@ -122,6 +122,12 @@ impl Crowd {
         }
     }
 
+    /// The MQTT topic of this device's reports.
+    pub(super) fn topic(&self, device: usize) -> String {
+        let (kind, id) = self.name(device);
+        crate::send::topic(kind, &id)
+    }
+
     fn name(&self, device: usize) -> (&'static str, String) {
         match device.checked_sub(self.drivers) {
             None => ("driver", format!("d{:06}", device + 1)),

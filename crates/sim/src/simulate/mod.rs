@@ -20,7 +20,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::error::Result;
-use crate::send::Via;
+use crate::send::{MQTT, Via};
 use crate::wire::target::Target;
 use clock::Clock;
 use crowd::Crowd;
@@ -35,6 +35,8 @@ use watch::Sightings;
 pub struct SimulateOptions {
     /// The server, `http://` or `ws://`.
     pub url: String,
+    /// Its MQTT door, `HOST:PORT`, for [`Via::Mqtt`].
+    pub mqtt: String,
     /// Bearer token, if the server asks for one.
     pub token: Option<String>,
     /// The door.
@@ -53,6 +55,8 @@ pub struct SimulateOptions {
     pub batch: usize,
     /// Ignore the interval: each connection sends its next request or frame as soon as the last is acknowledged.
     pub closed_loop: bool,
+    /// In a closed loop: frames or publishes under way on one connection (one request over HTTP).
+    pub in_flight: usize,
     /// WebSockets on `/api/v1/live` that watch everything and measure device-to-watcher latency.
     pub watchers: usize,
     /// Same seed, same walks.
@@ -66,6 +70,7 @@ impl SimulateOptions {
     pub fn new(url: impl Into<String>) -> SimulateOptions {
         SimulateOptions {
             url: url.into(),
+            mqtt: MQTT.into(),
             token: None,
             via: Via::WebSocket,
             drivers: 1000,
@@ -75,6 +80,7 @@ impl SimulateOptions {
             connections: 8,
             batch: 1,
             closed_loop: false,
+            in_flight: 1,
             watchers: 0,
             seed: 1,
             ledger: None,
@@ -95,6 +101,7 @@ pub async fn simulate(options: SimulateOptions) -> Result<SimulateSummary> {
     let clock = Clock::start();
     let sightings = Arc::new(Sightings::new(options.drivers));
     let watchers = watch::start(options.watchers, &target, clock, &sightings).await?;
+    let target = if options.via == Via::Mqtt { Target::parse_mqtt(&options.mqtt)? } else { target };
     let shared = Arc::new(Shared::new(target, &options, clock, ledger, sightings));
     let connections = options.connections.clamp(1, devices.max(1));
     let crowds = (0..connections).map(|member| Crowd::new(&options, member, connections));

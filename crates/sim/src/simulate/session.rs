@@ -15,9 +15,10 @@ use super::schedule::Schedule;
 use super::summary::Tally;
 use super::watch::Sightings;
 use crate::error::Result;
-use crate::send::{Backoff, Batch, INGEST_PATH, NDJSON, Patience, REPORTS_PATH, Via, odd};
+use crate::send::{Backoff, Batch, INGEST_PATH, NDJSON, Patience, REPORTS_PATH, Via, book, client_id, odd};
 use crate::wire::answer::{Answer, Trouble};
 use crate::wire::http::HttpConnection;
+use crate::wire::mqtt::Mqtt;
 use crate::wire::target::Target;
 use crate::wire::websocket::WebSocket;
 
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     via: Via,
     batch: usize,
     closed_loop: bool,
+    /// Frames or publishes under way on one connection.
+    most_under_way: usize,
     interval: Duration,
     start_us: u64,
     end_us: u64,
@@ -61,8 +64,10 @@ impl Shared {
         Shared {
             target,
             via: options.via,
-            batch: options.batch.max(1),
+            // A publish is one report.
+            batch: if options.via == Via::Mqtt { 1 } else { options.batch.max(1) },
             closed_loop: options.closed_loop,
+            most_under_way: if options.closed_loop { options.in_flight.clamp(1, 10_000) } else { MAX_FRAMES_UNDER_WAY },
             interval: options.interval,
             start_us,
             end_us: start_us + options.duration.as_micros() as u64,
@@ -141,6 +146,7 @@ impl Session {
             let outcome = match self.shared.via {
                 Via::WebSocket => self.over_websocket().await,
                 Via::Http => self.over_http().await,
+                Via::Mqtt => self.over_mqtt().await,
             };
             let Err(error) = outcome else { return Ok(()) };
             if !error.is_connection_loss() {
@@ -161,7 +167,7 @@ impl Session {
     async fn over_websocket(&mut self) -> Result<()> {
         let mut socket = WebSocket::connect(&self.shared.target, INGEST_PATH).await?;
         self.shared.begin().await;
-        let most = if self.shared.closed_loop { 1 } else { MAX_FRAMES_UNDER_WAY };
+        let most = self.shared.most_under_way;
         let mut acknowledged_frames = 0;
         loop {
             while self.under_way.len() < most {
@@ -187,6 +193,41 @@ impl Session {
                 if answer.ack != acknowledged_frames {
                     return Err(odd(&self.shared.target, format!("frame {} acknowledged out of turn", answer.ack)));
                 }
+                self.settle(&answer).await?;
+            }
+        }
+    }
+
+    /// A frame of one report is a publish; the server acknowledges in the order of sending.
+    async fn over_mqtt(&mut self) -> Result<()> {
+        let mut mqtt = Mqtt::connect(&self.shared.target, &client_id()).await?;
+        self.shared.begin().await;
+        let most = self.shared.most_under_way;
+        let mut ids = VecDeque::new();
+        loop {
+            while self.under_way.len() < most {
+                let Some(frame) = self.next_frame() else { break };
+                self.write(&frame);
+                ids.push_back(mqtt.publish(&self.crowd.topic(frame[0].device), self.lines.body()));
+                self.under_way.push_back(frame);
+            }
+            mqtt.flush()?;
+            if self.is_over() && self.under_way.is_empty() {
+                mqtt.close();
+                return Ok(());
+            }
+            let next_due = self.shared.clock.instant(self.next_due_us());
+            let may_send = self.under_way.len() < most && !self.is_over();
+            tokio::select! {
+                outcome = mqtt.receive() => outcome?,
+                () = tokio::time::sleep_until(next_due), if may_send => {}
+            }
+            while let Some(ack) = mqtt.ack()? {
+                if ids.pop_front() != Some(ack.id) {
+                    return Err(odd(&self.shared.target, format!("publish {} acknowledged out of turn", ack.id)));
+                }
+                let mut answer = Answer::default();
+                book(&mut answer, 0, ack.refusal);
                 self.settle(&answer).await?;
             }
         }

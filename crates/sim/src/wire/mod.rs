@@ -1,8 +1,9 @@
-//! HTTP/1.1 and WebSocket clients written by hand over one TCP stream, as load tools do: no task, no lock and no copy
-//! between a report and its bytes. (Measured against tokio-tungstenite: see README.md.) Both speak plain TCP only.
+//! HTTP/1.1, WebSocket and MQTT clients written by hand over one TCP stream, as load tools do: no task, no lock and no copy
+//! between a report and its bytes. (Measured against tokio-tungstenite: see README.md.) All speak plain TCP only.
 
 pub mod answer;
 pub mod http;
+pub mod mqtt;
 pub mod target;
 pub mod websocket;
 

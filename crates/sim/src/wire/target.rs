@@ -34,12 +34,24 @@ impl Target {
             return Err(wrong("the token contains a line end"));
         }
         let (authority, prefix) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        let (host, port) = split_port(authority).ok_or_else(|| wrong("the port is not a number"))?;
+        let (host, port) = split_port(authority, 80).ok_or_else(|| wrong("the port is not a number"))?;
         if host.is_empty() || host.contains(['@', ' ']) || prefix.contains(['?', '#', ' ']) {
             return Err(wrong("expected http://HOST:PORT"));
         }
         let prefix = prefix.trim_end_matches('/').to_owned();
         Ok(Target { host: host.to_owned(), port, prefix, token })
+    }
+
+    /// Understands the address of an MQTT server, `HOST:PORT` or `mqtt://HOST:PORT`.
+    ///
+    /// # Errors
+    /// On anything else.
+    pub fn parse_mqtt(address: &str) -> Result<Target> {
+        let plain = address.strip_prefix("mqtt://").unwrap_or(address).trim_end_matches('/');
+        let wrong = |reason| Error::Address { url: address.to_owned(), reason };
+        let parts = if plain.contains("://") { None } else { split_port(plain, 1883) };
+        let (host, port) = parts.ok_or_else(|| wrong("expected HOST:PORT of a plain MQTT door"))?;
+        Ok(Target { host: host.to_owned(), port, prefix: String::new(), token: None })
     }
 
     /// Host and port as a request names them.
@@ -55,14 +67,14 @@ impl Target {
     }
 }
 
-fn split_port(authority: &str) -> Option<(&str, u16)> {
+fn split_port(authority: &str, usual: u16) -> Option<(&str, u16)> {
     if let Some((host, rest)) = authority.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
-        let port = rest.strip_prefix(':').map_or(Some(80), |port| port.parse().ok())?;
+        let port = rest.strip_prefix(':').map_or(Some(usual), |port| port.parse().ok())?;
         return Some((host, port));
     }
     match authority.rsplit_once(':') {
         Some((host, port)) => Some((host, port.parse().ok()?)),
-        None => Some((authority, 80)),
+        None => Some((authority, usual)),
     }
 }
 
