@@ -96,10 +96,17 @@ async fn first_packet<S: Stream>(stream: &mut S, read: &mut BytesMut) -> Result<
         }
     };
     loop {
-        match wire.decode(read)? {
-            Some(Incoming::Connect(connect)) => return Ok((wire, connect)),
-            Some(_) => return Err(fault("the first packet is not CONNECT")),
-            None => hear(stream, read).await?,
+        match wire.decode_first(read) {
+            Ok(Some(Incoming::Connect(connect))) => return Ok((wire, connect)),
+            Ok(Some(_)) => return Err(fault("the first packet is not CONNECT")),
+            Ok(None) => hear(stream, read).await?,
+            Err(error) => {
+                let identifier = matches!(error, DecodeError::InvalidClientId);
+                if identifier && wire.protocol() == Protocol::V3 {
+                    stream.write_all(&[0x20, 2, 0, 2]).await?;
+                }
+                return Err(error.into());
+            }
         }
     }
 }
@@ -410,6 +417,10 @@ impl<S: Stream> Connection<S> {
             self.inbound.push(UnderWay { id: Some(id), qos, message: None, wait: Wait::Nothing, subscribers: 1, refused: None });
             return Ok(());
         }
+        if qos == QoS::ExactlyOnce && self.unreleased() >= usize::from(self.broker.0.settings.max_under_way) {
+            let why = "more publishes of QoS 2 are unreleased than Receive Maximum allows";
+            return Err(Ending::Fault(Reason::ReceiveMaximumExceeded, why.into()));
+        }
         let message = Message::from_publish(publish, topic);
         let mut under_way = UnderWay { id, qos, message: None, wait: Wait::Nothing, subscribers: 0, refused: None };
         match self.broker.0.host.publish(&self.client, &message) {
@@ -430,6 +441,10 @@ impl<S: Stream> Connection<S> {
         }
         self.inbound.push(under_way);
         Ok(())
+    }
+
+    fn unreleased(&self) -> usize {
+        self.session.state.lock().received.len()
     }
 
     fn wait_for(&self, under_way: &mut UnderWay, routed: Routed) {

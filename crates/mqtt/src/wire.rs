@@ -66,7 +66,31 @@ pub(crate) fn greet(buffer: &mut BytesMut) -> Result<Option<Wire>, DecodeError> 
     }))
 }
 
+/// The codec takes an empty client id without a clean start for a mistake, as 3.1.1 does. MQTT 5 allows
+/// it: the broker makes an id up, and with a new id there is nothing to resume. So the flag is set, and
+/// the packet read again.
+fn with_clean_start(packet: &[u8]) -> Option<BytesMut> {
+    const FLAGS_AFTER_HEADER: usize = 7;
+    let header = 1 + packet.iter().skip(1).position(|byte| byte & 0x80 == 0)? + 1;
+    let mut packet = BytesMut::from(packet);
+    *packet.get_mut(header + FLAGS_AFTER_HEADER)? |= 0x02;
+    Some(packet)
+}
+
 impl Wire {
+    /// The first packet.
+    pub(crate) fn decode_first(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, DecodeError> {
+        let copy = buffer.clone();
+        match self.decode(buffer) {
+            Err(DecodeError::InvalidClientId) if matches!(self, Wire::V5(_)) => {
+                *self = Wire::V5(v5::Codec::new(CONNECT_MAX_BYTES, 0));
+                *buffer = with_clean_start(&copy).ok_or(DecodeError::InvalidClientId)?;
+                self.decode(buffer)
+            }
+            decoded => decoded,
+        }
+    }
+
     pub(crate) fn protocol(&self) -> Protocol {
         match self {
             Wire::V3(_) => Protocol::V3,
