@@ -396,7 +396,10 @@ impl Broker {
         while self.0.connections.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        self.0.store.close();
+        let store = self.0.store.clone();
+        if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
+            tracing::error!("MQTT sessions were not closed");
+        }
     }
 }
 

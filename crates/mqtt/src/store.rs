@@ -104,6 +104,7 @@ impl Change {
 pub(crate) struct Store {
     shared: Arc<Shared>,
     done: watch::Receiver<Done>,
+    writer: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 #[derive(Debug)]
@@ -139,15 +140,19 @@ impl Store {
         let (tell, done) = watch::channel(Done::default());
         let thread = std::thread::Builder::new().name("mqtt-store".into());
         let writer = Writer { database, shared: shared.clone(), tell };
-        let spawned: std::io::Result<JoinHandle<()>> = thread.spawn(move || writer.run());
-        spawned.map_err(redb::Error::from)?;
-        Ok((Store { shared, done }, loaded))
+        let writer = thread.spawn(move || writer.run()).map_err(redb::Error::from)?;
+        Ok((Store { shared, done, writer: Arc::new(Mutex::new(Some(writer))) }, loaded))
     }
 
-    /// Writes what waits and ends the thread.
+    /// Writes what waits, ends the thread and waits for that.
     pub(crate) fn close(&self) {
         self.shared.waiting.lock().stop = true;
         self.shared.ready.notify_one();
+        if let Some(writer) = self.writer.lock().take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the thread that writes MQTT sessions ended badly");
+        }
     }
 
     /// More waits than may.
@@ -329,17 +334,9 @@ impl Writer {
 mod tests {
     use super::*;
 
-    fn reopen(folder: &Path, store: Store) -> (Store, Loaded) {
+    fn reopen(folder: &Path, store: &Store) -> (Store, Loaded) {
         store.close();
-        drop(store);
-        loop {
-            match Store::open(folder) {
-                Ok(opened) => return opened,
-                // The writing thread still holds the file for a moment.
-                Err(StoreError::Database(redb::Error::DatabaseAlreadyOpen)) => std::thread::yield_now(),
-                Err(error) => panic!("{error}"),
-            }
-        }
+        Store::open(folder).unwrap()
     }
 
     #[tokio::test]
@@ -359,7 +356,7 @@ mod tests {
         let ticket = store.keep_retained(&message);
         assert!(store.durable(ticket).await);
 
-        let (_store, loaded) = reopen(folder.path(), store);
+        let (_store, loaded) = reopen(folder.path(), &store);
         assert_eq!(loaded.sessions.len(), 1);
         let kept = &loaded.sessions["c"];
         assert_eq!((kept.session.expiry_s, &kept.session.received), (60, &vec![7]));
