@@ -1,4 +1,4 @@
-// The programs that Drover is measured against or with: Redis and wrk.
+// The programs that Drover is measured against or with: Redis, Mosquitto and wrk.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -75,4 +75,17 @@ export async function wrk(server, requests, { connections, timeS }) {
   if (run.errors > 0) throw new Error(`wrk met ${run.errors} errors:\n${text}`);
   const rate = (run.requests * 1e6) / run.duration_us;
   return { rate, p50Ms: run.p50_us / 1000, p99Ms: run.p99_us / 1000, cpuUs: ((cpuSeconds(server.pid) - cpu) * 1e6) / run.requests };
+}
+
+export const MOSQUITTO_PROGRAMS = ['mosquitto'];
+
+/** Mosquitto without persistence and with long queues, as a broker that only passes on. */
+export async function startMosquitto() {
+  const port = await freePort();
+  const file = join(temporaryFolder('mosquitto'), 'mosquitto.conf');
+  const lines = [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'persistence false', 'user root', 'set_tcp_nodelay true'];
+  writeFileSync(file, [...lines, 'max_queued_messages 0', 'max_inflight_messages 1000', 'log_type notice', 'log_dest stdout', ''].join('\n'));
+  const mosquitto = await start('mosquitto', ['-c', file], { ready: /running/ });
+  mosquitto.mqtt = `127.0.0.1:${port}`;
+  return mosquitto;
 }

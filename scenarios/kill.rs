@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Node, drover, folder, free_port, parse, read_log};
+use harness::{Node, drover, folder, free_port, parse, read_log, wait_for};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -18,7 +18,8 @@ const DRIVERS: usize = 200;
 /// When a node is killed, counted from the start of its load, which lasts 1.5 s.
 const KILLED_AFTER_MS: std::ops::Range<u64> = 250..1350;
 /// Snapshots of the live state every second, so that kills hit their writing too.
-const SETTINGS: [(&str, &str); 1] = [("DROVER_SNAPSHOT_INTERVAL_S", "1")];
+/// Files of history every second, for the same reason.
+const SETTINGS: [(&str, &str); 2] = [("DROVER_SNAPSHOT_INTERVAL_S", "1"), ("DROVER_HISTORY_FLUSH_INTERVAL_S", "1")];
 
 /// Kind, id and event time, as a line of the ledger has them.
 type Key = (String, String, i64);
@@ -157,6 +158,20 @@ fn check_log(data: &Path, acknowledged: &HashSet<Key>) -> HashSet<Key> {
     logged
 }
 
+/// History has every report of the log once, however often its writing was cut off.
+fn check_history(node: &Node) {
+    let sql = r#"{"sql": "SELECT count(*), count(DISTINCT position), max(position) FROM reports"}"#;
+    let end = node.log_position();
+    wait_for("history of the whole log", || {
+        let answer = node.post("/api/v1/sql", sql).expect(200);
+        assert_eq!(answer["rows"][0][0], answer["rows"][0][1], "no report twice: {answer}");
+        (answer["rows"][0] == serde_json::json!([end, end, end])).then_some(())
+    });
+    let status = node.get("/api/v1/history").expect(200);
+    assert!(status["files"].as_u64() > Some(0), "some of it went through files: {status}");
+    assert_eq!(status["gap"], 0, "{status}");
+}
+
 /// Ends a node so many times under load; gives the last node and what was acknowledged in all.
 fn rounds(data: &Path, ledger: &Path, count: u64, end: fn(Node)) -> (Node, HashSet<Key>) {
     let mut moments = Moments(20_261_121);
@@ -180,6 +195,7 @@ fn nothing_acknowledged_is_lost_or_doubled_by_twenty_kills_at_each_door() {
     let shown: HashMap<String, i64> =
         newest_by_id(acknowledged.iter()).into_keys().map(|id| (id.clone(), shown_ms(&node, &id))).collect();
     assert_eq!(shown.len(), DRIVERS);
+    check_history(&node);
     node.kill();
 
     assert!(!snapshots(&data).is_empty(), "the load was long enough for a snapshot");

@@ -2,6 +2,7 @@
 //! asks one engine one question and shapes the answer; it never touches the disk.
 
 mod asset;
+mod history;
 pub mod mqtt;
 mod ops;
 mod reads;
@@ -9,6 +10,7 @@ mod watch;
 mod web;
 
 pub use asset::{Asset, Extra, write_asset};
+pub use history::{PastState, SqlState};
 pub use ops::{DemoPlace, NodeFacts, Ops};
 pub use watch::FreshnessLimits;
 
@@ -27,14 +29,24 @@ use utoipa_swagger_ui::SwaggerUi;
 ))]
 struct Document;
 
+/// What the routes that look back need.
+#[derive(Clone)]
+pub struct Past {
+    /// Routes, moments, coverage.
+    pub reads: PastState,
+    /// SQL.
+    pub sql: SqlState,
+}
+
 /// All routes of a node: those given (the doors that take reports) and those that read, watch and
 /// operate, with their documentation at `/docs` and `/api/v1/openapi.json` and the page at `/`.
-pub fn router(doors: OpenApiRouter, broker: drover_mqtt::Broker, ops: Ops) -> Router {
+pub fn router(doors: OpenApiRouter, broker: drover_mqtt::Broker, past: Past, ops: Ops) -> Router {
     let watch_state = watch::WatchState { live: ops.live.clone(), epoch: ops.node.epoch.clone() };
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(doors)
         .merge(mqtt::routes(broker))
-        .merge(reads::routes(ops.live.clone()))
+        .merge(reads::routes(ops.live.clone(), past.reads.clone()))
+        .merge(history::routes(past.reads, past.sql))
         .merge(watch::routes(watch_state))
         .merge(ops::routes(ops))
         .split_for_parts();

@@ -1,6 +1,7 @@
 //! Where is it, what is near, how far apart: questions to the live state, one each.
 
 use crate::asset::{Asset, Extra, write_asset};
+use crate::history::PastState;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
@@ -27,13 +28,21 @@ const RADIUS_MAX_M: f64 = 20_037_508.0;
 const AT_LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The routes that read.
-pub fn routes(live: Live) -> OpenApiRouter {
+pub fn routes(live: Live, past: PastState) -> OpenApiRouter {
+    let located = OpenApiRouter::new().routes(routes!(location)).with_state(Located { live: live.clone(), past });
     OpenApiRouter::new()
-        .routes(routes!(location))
         .routes(routes!(nearby))
         .routes(routes!(search))
         .routes(routes!(distance))
         .with_state(live)
+        .merge(located)
+}
+
+/// Where an asset is, or was.
+#[derive(Clone)]
+struct Located {
+    live: Live,
+    past: PastState,
 }
 
 fn not_found(message: String, help: &'static str) -> Problem {
@@ -44,12 +53,14 @@ fn json(body: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// A read that names a position sees everything up to it.
+/// Now or then.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct AtLeast {
+struct Moment {
     /// Wait until the answer includes this log position.
     at_least: Option<u64>,
+    /// The last known place at or before this time (RFC 3339 or epoch ms) instead of the present one.
+    at: Option<String>,
 }
 
 async fn wait(live: &Live, at_least: Option<u64>) -> Result<(), Problem> {
@@ -62,21 +73,26 @@ async fn wait(live: &Live, at_least: Option<u64>) -> Result<(), Problem> {
         .retry_after(1))
 }
 
-/// Where an asset is now, with its latest report.
+/// Where an asset is now, with its latest report; or where it was last seen at some time.
 #[utoipa::path(
     get, path = "/api/v1/{kinds}/{id}/location", tag = "reading",
     params(("kinds" = String, Path, description = "drivers, vehicles, stations, riders or others"),
-           ("id" = String, Path, description = "the asset's id"), AtLeast),
+           ("id" = String, Path, description = "the asset's id"), Moment),
     responses((status = 200, body = Asset, description = "found"), ReadProblems)
 )]
 async fn location(
-    State(live): State<Live>,
+    State(Located { live, past }): State<Located>,
     path: Result<Path<(String, String)>, PathRejection>,
-    query: Result<Query<AtLeast>, QueryRejection>,
+    query: Result<Query<Moment>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Path((kinds, id)) = path?;
-    let Query(AtLeast { at_least }) = query?;
+    let Query(Moment { at_least, at }) = query?;
     let kind = kind_in_path(&kinds)?;
+    if let Some(at) = at {
+        let found = past.place_at(kind, id.clone(), crate::history::time("at", &at)?).await?;
+        let help = "ask for a later time, or look at the asset's coverage";
+        return found.ok_or_else(|| not_found(format!("no place of {kind}/{id} is known at or before {at}"), help));
+    }
     wait(&live, at_least).await?;
     let now = now_ms();
     let body = live.get(kind, &id, |seen| {

@@ -1,60 +1,40 @@
 //! Commands that talk to a running node from outside, over its public doors.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use drover_sim::replay::{ReplayOptions, replay as play};
-use drover_sim::send::{MQTT, Via};
+use drover_sim::send::Via;
 use drover_sim::simulate::{SimulateOptions, simulate as load};
 use drover_sim::wire::http::HttpConnection;
 use drover_sim::wire::target::Target;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Display;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const NODE: &str = "http://127.0.0.1:8080";
+use crate::door::{Chosen, DoorArgs};
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Door {
-    Http,
-    Websocket,
-    Mqtt,
-}
+pub const NODE: &str = "http://127.0.0.1:8080";
 
-impl From<Door> for Via {
-    fn from(door: Door) -> Via {
-        match door {
-            Door::Http => Via::Http,
-            Door::Websocket => Via::WebSocket,
-            Door::Mqtt => Via::Mqtt,
-        }
-    }
-}
-
-/// Every row ends up in one count: accepted, duplicate, rejected by reason, or not understood.
+/// Sends over HTTP if nothing else is said. Every row ends up in one count: accepted, duplicate, rejected by reason, or
+/// not understood; over MQTT, which does not tell duplicates, acknowledged is one count.
 /// Files are told apart by name and header: CSV (also .gz), NDJSON, GPX.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
     /// Trace files; several are merged by time
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The node
-    #[arg(long, default_value = NODE)]
-    url: String,
-    /// The node's MQTT door, for --via mqtt
-    #[arg(long, default_value = MQTT, value_name = "HOST:PORT")]
-    mqtt: String,
-    /// Door to use
-    #[arg(long, value_enum, default_value = "http")]
-    via: Door,
+    #[command(flatten)]
+    door: DoorArgs,
     /// Trace seconds per second; 0 sends as fast as the node takes
     #[arg(long, default_value_t = 1.0, value_name = "N")]
     speed: f64,
     /// Send event times as recorded instead of shifting them to now
     #[arg(long)]
     keep_times: bool,
-    /// Most reports per request or frame
+    /// Most reports per request or frame; over MQTT, most publishes under way
     #[arg(long, default_value_t = 500)]
     batch: usize,
     /// Print the summary as JSON
@@ -63,25 +43,22 @@ pub struct ReplayArgs {
 }
 
 /// Paced by default: each driver reports every interval, and latency counts from the moment a report
-/// was due. With --closed-loop every connection sends its next report when the last is acknowledged.
+/// was due. With --closed-loop every connection sends its next report when the last is acknowledged. Sends over
+/// WebSockets if nothing else is said. One connection per driver: give --connections as many as --drivers.
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
-    /// The node
-    #[arg(long, default_value = NODE)]
-    url: String,
-    /// The node's MQTT door, for --via mqtt
-    #[arg(long, default_value = MQTT, value_name = "HOST:PORT")]
-    mqtt: String,
-    /// Door to use
-    #[arg(long, value_enum, default_value = "websocket")]
-    via: Door,
+    #[command(flatten)]
+    door: DoorArgs,
+    /// Where watchers connect, http://HOST:PORT [default: --url, or the usual node if that is an mqtt:// one]
+    #[arg(long, value_name = "URL")]
+    watch_url: Option<String>,
     /// Drivers
     #[arg(long, default_value_t = 1000)]
     drivers: usize,
     /// Battery-swap stations
     #[arg(long, default_value_t = 0)]
     stations: usize,
-    /// Seconds between two reports of one driver
+    /// Seconds between two reports of one driver; 0 is the same as --closed-loop
     #[arg(long, default_value_t = 5.0)]
     interval: f64,
     /// Seconds to run
@@ -90,15 +67,15 @@ pub struct SimulateArgs {
     /// Connections that share the drivers
     #[arg(long, default_value_t = 100)]
     connections: usize,
-    /// Reports per request or frame
+    /// Reports per request or frame; over MQTT each publish is one report
     #[arg(long, default_value_t = 1)]
     batch: usize,
     /// Send the next report as soon as the last one is acknowledged
     #[arg(long)]
     closed_loop: bool,
-    /// With --closed-loop: frames or publishes under way on one connection
-    #[arg(long, default_value_t = 1)]
-    in_flight: usize,
+    /// Most frames or publishes under way on one connection [default: 1 with --closed-loop, else 256]
+    #[arg(long, value_name = "N")]
+    in_flight: Option<usize>,
     /// Watch everything over so many WebSockets and measure the time from device to watcher
     #[arg(long, default_value_t = 0)]
     watchers: usize,
@@ -111,6 +88,46 @@ pub struct SimulateArgs {
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum Format {
+    Table,
+    Csv,
+    Json,
+    Parquet,
+}
+
+impl Format {
+    fn content_type(self) -> &'static str {
+        match self {
+            Format::Table => "text/plain",
+            Format::Csv => "text/csv",
+            Format::Json => "application/json",
+            Format::Parquet => "application/vnd.apache.parquet",
+        }
+    }
+}
+
+/// One table: reports (kind, id, event_time, receive_time, latitude, longitude, accuracy_m, speed_kmh, heading_deg,
+/// battery_pct, status, order_id, city, flags, readings, region, position). Read-only; docs/sql.md has the functions.
+/// Example: drover sql "SELECT id, max(speed_kmh) FROM reports WHERE event_time > now() - INTERVAL '1 hour' GROUP BY id"
+#[derive(Debug, Args)]
+pub struct SqlArgs {
+    /// One SELECT, WITH, EXPLAIN, SHOW TABLES or DESCRIBE
+    sql: String,
+    /// The node
+    #[arg(long, default_value = NODE)]
+    url: String,
+    /// How to print the rows; Parquet goes to a file by >
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Rows at most
+    #[arg(long, default_value_t = 10_000)]
+    limit: usize,
+    /// Seconds at most
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -134,9 +151,9 @@ pub struct RejectsArgs {
 /// Plays traces.
 pub async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     ensure!(args.speed >= 0.0 && args.speed.is_finite(), "--speed is {}; allowed is 0 or more", args.speed);
-    let mut options = ReplayOptions::new(args.files, args.url);
-    options.via = args.via.into();
-    options.mqtt = args.mqtt;
+    let Chosen { via, url, mqtt } = args.door.choose(Via::Http)?;
+    let mut options = ReplayOptions::new(args.files, url);
+    (options.via, options.mqtt) = (via, mqtt);
     options.speed = args.speed;
     options.keep_times = args.keep_times;
     options.batch = args.batch;
@@ -145,17 +162,21 @@ pub async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
 
 /// Loads a node.
 pub async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
-    let mut options = SimulateOptions::new(args.url);
-    options.via = args.via.into();
+    let Chosen { via, url, mqtt } = args.door.choose(Via::WebSocket)?;
+    let mut options = SimulateOptions::new(url);
+    (options.via, options.mqtt) = (via, mqtt);
+    options.watch_url = args.watch_url;
     options.drivers = args.drivers;
     options.stations = args.stations;
-    options.interval = seconds("--interval", args.interval)?;
+    let closed_loop = args.closed_loop || args.interval == 0.0;
+    if args.interval != 0.0 {
+        options.interval = seconds("--interval", args.interval)?;
+    }
     options.duration = seconds("--duration", args.duration)?;
     options.connections = args.connections;
     options.batch = args.batch;
-    options.closed_loop = args.closed_loop;
+    options.closed_loop = closed_loop;
     options.in_flight = args.in_flight;
-    options.mqtt = args.mqtt;
     options.watchers = args.watchers;
     options.seed = args.seed;
     options.ledger = args.ledger;
@@ -176,6 +197,23 @@ fn print(summary: &(impl Serialize + Display), json: bool) -> anyhow::Result<()>
         println!("{summary}");
     }
     Ok(())
+}
+
+/// Asks history in SQL and prints the rows.
+pub async fn sql(args: SqlArgs) -> anyhow::Result<()> {
+    let target = Target::parse(&args.url, None)?;
+    let mut node = HttpConnection::connect(&target).await?;
+    let width = std::env::var("COLUMNS").ok().and_then(|text| text.parse::<usize>().ok());
+    let body = json!({"sql": args.sql, "limit": args.limit, "timeout_s": args.timeout, "width": width}).to_string();
+    let accept = args.format.content_type();
+    let answer = node.post_for("/api/v1/sql", accept, "application/json", body.as_bytes()).await?;
+    if answer.status != 200 {
+        let envelope: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let said = envelope["error"]["message"].as_str().map(str::to_owned);
+        bail!("{}", said.unwrap_or_else(|| String::from_utf8_lossy(&answer.body).into_owned()));
+    }
+    let mut out = std::io::stdout().lock();
+    out.write_all(&answer.body).and_then(|()| out.flush()).context("cannot print the rows")
 }
 
 /// Lists or exports refusals, page by page.

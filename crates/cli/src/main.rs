@@ -2,6 +2,8 @@
 //! its own beyond that.
 
 mod client;
+mod doctor;
+mod door;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +28,10 @@ enum Command {
     Replay(client::ReplayArgs),
     /// Load a node with simulated drivers and stations, and measure
     Simulate(client::SimulateArgs),
+    /// Ask a node's history in SQL
+    Sql(client::SqlArgs),
+    /// Check a data folder and say what is wrong with it
+    Doctor(doctor::DoctorArgs),
     /// List what was refused, with its reasons
     #[command(subcommand)]
     Rejects(client::RejectsCommand),
@@ -39,6 +45,8 @@ async fn main() -> ExitCode {
         Command::Demo(args) => serve::demo(args).await,
         Command::Replay(args) => client::replay(args).await,
         Command::Simulate(args) => client::simulate(args).await,
+        Command::Sql(args) => client::sql(args).await,
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Rejects(command) => client::rejects(command).await,
     };
     match done {

@@ -110,7 +110,7 @@ impl Origin {
 
 /// A difference of longitudes the shorter way round.
 #[inline]
-fn shorter_way(ticks: i64) -> i64 {
+pub(crate) fn shorter_way(ticks: i64) -> i64 {
     if ticks > TURN / 2 {
         ticks - TURN
     } else if ticks < -TURN / 2 {

@@ -53,9 +53,21 @@ impl Refusal {
     /// MQTT 5: quota exceeded.
     pub const QUOTA_EXCEEDED: u8 = 0x97;
 
-    /// A refusal.
+    /// A refusal. A code below 0x80 would say yes; it becomes 0x80, unspecified.
     pub fn new(code: u8, reason: impl Into<String>) -> Refusal {
-        Refusal { code, reason: reason.into() }
+        Refusal { code: code.max(0x80), reason: reason.into() }
+    }
+
+    /// The reason as a word for metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.code {
+            0x83 => "implementation_specific",
+            0x87 => "not_authorized",
+            0x90 => "topic_name_invalid",
+            0x97 => "quota_exceeded",
+            0x99 => "payload_format_invalid",
+            _ => "unspecified",
+        }
     }
 }
 

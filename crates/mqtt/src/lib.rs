@@ -13,22 +13,27 @@
 
 mod broker;
 mod connection;
+mod greeting;
 mod host;
 mod inbound;
 mod listener;
 mod message;
 mod outbound;
+mod parting;
+mod publishing;
 mod retained;
 mod routes;
 mod session;
+mod sessions;
 mod settings;
 mod store;
+mod subscribing;
 mod sys;
 mod tls;
 mod topic;
 mod wire;
 
-pub use broker::{Broker, BrokerError};
+pub use broker::{Broker, BrokerError, Stats};
 pub use host::{Client, Hello, Host, Protocol, Refusal, Verdict};
 pub use message::Message;
 pub use rmqtt_codec::types::QoS;

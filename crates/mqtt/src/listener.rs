@@ -1,7 +1,7 @@
 //! Accepting connections, plain and TLS, up to the bound.
 
 use crate::broker::Broker;
-use crate::connection::serve;
+use crate::greeting::serve;
 use crate::tls::Tls;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -58,12 +58,18 @@ async fn one(broker: Broker, stream: TcpStream, address: SocketAddr, tls: Option
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY refused");
     }
-    let Some(tls) = tls else { return serve(broker, stream, Some(address), None).await };
-    match timeout(HANDSHAKE, tls.accept(stream)).await {
+    match tls {
+        Some(tls) => Box::pin(secured(broker, stream, address, tls)).await,
+        None => serve(broker, stream, Some(address), None).await,
+    }
+}
+
+async fn secured(broker: Broker, stream: TcpStream, address: SocketAddr, tls: Tls) {
+    match timeout(HANDSHAKE, Box::pin(tls.accept(stream))).await {
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let certificate = shown.map(|certificate| certificate.to_vec());
-            serve(broker, stream, Some(address), certificate).await;
+            Box::pin(serve(broker, stream, Some(address), certificate)).await;
         }
         Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "a TLS handshake took too long"),

@@ -30,14 +30,7 @@ pub(crate) fn now_ms() -> u64 {
 impl Message {
     /// A message of the node itself.
     pub fn new(topic: impl Into<ByteString>, payload: impl Into<Bytes>, qos: QoS) -> Message {
-        Message {
-            topic: topic.into(),
-            payload: payload.into(),
-            qos,
-            retain: false,
-            properties: None,
-            expires_ms: None,
-        }
+        Message { topic: topic.into(), payload: payload.into(), qos, retain: false, properties: None, expires_ms: None }
     }
 
     /// The same, to be retained or handed over as retained.

@@ -1,11 +1,11 @@
 //! From a session's queue to its client: packet ids, the window of unacknowledged messages, topic
-//! aliases, and what a client that comes back gets again.
+//! aliases, and what a new subscription is handed over.
 
 use crate::broker::Broker;
 use crate::host::Protocol;
 use crate::message::Message;
 use crate::routes::Wish;
-use crate::session::{InFlight, Queued, Session, State};
+use crate::session::{Queued, Session, State};
 use crate::wire::{Outgoing, Wire};
 use bytes::BytesMut;
 use bytestring::ByteString;
@@ -16,129 +16,136 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 /// So many bytes go to the socket at once; the rest waits in the queue.
-const WRITE_BYTES: usize = 64 * 1024;
-/// A new page of messages that exist by nature is asked for when fewer than this wait.
+pub(crate) const WRITE_BYTES: usize = 64 * 1024;
+/// More is handed over to a new subscription when fewer than this wait.
 const PAGE_BELOW: usize = 256;
+/// Pages may hold nothing for the filter: other tasks get their turn after so many.
+const PAGES_AT_ONCE: usize = 4;
+
+/// What a new subscription still has to get.
+struct HandOver {
+    filter: Box<str>,
+    wish: Wish,
+    retained: std::vec::IntoIter<Arc<Message>>,
+    /// The host's next page; none at its end.
+    cursor: Option<u64>,
+}
 
 /// The sending half of one connection.
 pub(crate) struct Outbound {
     session: Arc<Session>,
     broker: Broker,
+    epoch: u64,
     /// Messages that the client takes unacknowledged.
     window: usize,
     /// Topics that the client knows by number (MQTT 5).
     aliases: HashMap<ByteString, NonZeroU16>,
     max_aliases: u16,
-    /// Subscriptions whose present state is still being handed over.
-    pages: VecDeque<(Box<str>, Wish, u64)>,
+    hand_overs: VecDeque<HandOver>,
 }
 
 impl Outbound {
-    pub(crate) fn new(session: Arc<Session>, broker: Broker, window: u16, max_aliases: u16) -> Outbound {
+    pub(crate) fn new(session: Arc<Session>, broker: Broker, epoch: u64, window: u16, max_aliases: u16) -> Outbound {
         let window = usize::from(window.min(broker.0.settings.max_in_flight));
         let max_aliases = max_aliases.min(broker.0.settings.max_topic_aliases);
-        Outbound { session, broker, window, aliases: HashMap::new(), max_aliases, pages: VecDeque::new() }
+        let hand_overs = VecDeque::new();
+        Outbound { session, broker, epoch, window, aliases: HashMap::new(), max_aliases, hand_overs }
     }
 
-    /// Hands over what is retained for a new subscription, and begins with what exists by nature.
+    /// Hands over what is retained for a new subscription and what exists by nature, as fast as the
+    /// client takes it.
     pub(crate) fn hand_over(&mut self, filter: &str, wish: Wish) {
-        for message in self.broker.retained(filter) {
-            self.queue(message, wish);
-        }
-        self.pages.push_back((filter.into(), wish, 0));
+        let retained = self.broker.retained(filter).into_iter();
+        self.hand_overs.push_back(HandOver { filter: filter.into(), wish, retained, cursor: Some(0) });
     }
 
     fn queue(&self, message: Arc<Message>, wish: Wish) {
         let qos = message.qos.min(wish.qos);
-        let queued = Queued { message, qos, retain: true, ids: wish.id.into_iter().collect(), stored: None };
+        let queued = Queued::new(message, qos, true, wish.id.into_iter().collect());
         // Without room it is dropped and counted there.
         self.session.deliver(queued, &self.broker.0.settings, &self.broker.0.store);
     }
 
     fn next_page(&mut self) {
-        let Some((filter, wish, cursor)) = self.pages.pop_front() else { return };
-        let host = self.broker.0.host.clone();
-        let next = host.retained(&filter, cursor, &mut |message| self.queue(Arc::new(message), wish));
-        if let Some(next) = next {
-            self.pages.push_front((filter, wish, next));
+        let Some(mut hand_over) = self.hand_overs.pop_front() else { return };
+        let wish = hand_over.wish;
+        let mut page = hand_over.retained.by_ref().take(PAGE_BELOW).peekable();
+        if page.peek().is_some() {
+            page.for_each(|message| self.queue(message, wish));
+        } else if let Some(cursor) = hand_over.cursor {
+            let host = &self.broker.0.host;
+            let mut sink = |message| self.queue(Arc::new(message), wish);
+            hand_over.cursor = host.retained(&hand_over.filter, cursor, &mut sink);
         }
-    }
-
-    /// Sends again what the client did not acknowledge on its last connection.
-    pub(crate) fn resume(&mut self, wire: &mut Wire, out: &mut BytesMut) {
-        let session = self.session.clone();
-        let state = session.state.lock();
-        for in_flight in &state.in_flight {
-            if in_flight.released {
-                wire.release(in_flight.id, out);
-            } else {
-                self.encode(&in_flight.queued, Some(in_flight.id), true, wire, out);
-            }
+        if hand_over.retained.len() > 0 || hand_over.cursor.is_some() {
+            self.hand_overs.push_front(hand_over);
         }
     }
 
     /// Takes from the queue what the client may get now. True when more waits.
     pub(crate) fn fill(&mut self, wire: &mut Wire, out: &mut BytesMut) -> bool {
         let session = self.session.clone();
-        while !self.pages.is_empty() && session.state.lock().queue.len() < PAGE_BELOW {
+        for _ in 0..PAGES_AT_ONCE {
+            if self.hand_overs.is_empty() || session.state.lock().waiting() >= PAGE_BELOW {
+                break;
+            }
             self.next_page();
         }
         let mut state = session.state.lock();
-        let waited = state.queue.len();
+        if state.epoch != self.epoch {
+            // Another connection owns the session by now.
+            return false;
+        }
+        let waited = state.waiting();
         let more = self.take_from(&mut state, wire, out);
-        let left = state.queue.len();
+        let left = state.waiting();
         drop(state);
         if left < waited {
             session.note_progress(left);
         }
-        more
+        more || (!self.hand_overs.is_empty() && left < PAGE_BELOW)
     }
 
     fn take_from(&mut self, state: &mut State, wire: &mut Wire, out: &mut BytesMut) -> bool {
         while out.len() < WRITE_BYTES {
             let Some(queued) = state.pop() else { return false };
-            if queued.message.is_expired() {
-                self.forget(&queued);
-            } else if queued.qos == QoS::AtMostOnce {
-                self.encode(&queued, None, false, wire, out);
-            } else if state.in_flight.len() >= self.window {
+            if queued.qos == QoS::AtMostOnce {
+                if !queued.message.is_expired() {
+                    self.encode(&queued, None, wire, out);
+                }
+            } else if !state.may_send(&queued, self.window) {
                 state.put_back(queued);
                 return false;
+            } else if queued.released {
+                wire.release(queued.id(), true, out);
+                state.note_sent(queued);
+            } else if !queued.message.is_expired() && self.encode(&queued, Some(queued.id()), wire, out) {
+                state.note_sent(queued);
             } else {
-                let id = state.next_id();
-                if self.encode(&queued, Some(id), false, wire, out) {
-                    state.in_flight.push_back(InFlight { id, queued, released: false });
-                } else {
-                    self.forget(&queued);
-                }
+                self.forget(&queued);
             }
         }
         true
     }
 
     fn forget(&self, queued: &Queued) {
-        if let Some(number) = queued.stored {
-            self.broker.0.store.forget_message(&self.session.client_id, number);
+        if queued.stored {
+            self.broker.0.store.forget_message(&self.session.client_id, queued.number);
         }
     }
 
     /// False where the message is larger than the client takes: then it counts as delivered
     /// (MQTT 5.0, 3.1.2.11.4).
-    fn encode(
-        &mut self,
-        queued: &Queued,
-        id: Option<NonZeroU16>,
-        dup: bool,
-        wire: &mut Wire,
-        out: &mut BytesMut,
-    ) -> bool {
+    fn encode(&mut self, queued: &Queued, id: Option<NonZeroU16>, wire: &mut Wire, out: &mut BytesMut) -> bool {
         let (alias, topic_known) = self.alias(&queued.message.topic, wire.protocol());
-        let Queued { message, qos, retain, ids, .. } = queued;
+        let Queued { message, qos, retain, ids, sent, .. } = queued;
         let outgoing =
-            Outgoing { message, qos: *qos, retain: *retain, dup, id, subscription_ids: ids, alias, topic_known };
+            Outgoing { message, qos: *qos, retain: *retain, dup: *sent, id, subscription_ids: ids, alias, topic_known };
+        let before = out.len();
         match wire.publish(&outgoing, out) {
             Ok(()) => true,
             Err(error) => {
+                out.truncate(before);
                 if !topic_known && alias.is_some() {
                     self.aliases.remove(&message.topic);
                 }
@@ -161,30 +168,31 @@ impl Outbound {
             return (None, false);
         }
         let alias = NonZeroU16::new(self.aliases.len() as u16 + 1);
-        self.aliases.extend(alias.map(|alias| (topic.clone(), alias)));
+        // The name must not keep a whole read buffer alive.
+        self.aliases.extend(alias.map(|alias| (ByteString::from(topic.to_string()), alias)));
         (alias, false)
     }
 
     /// PUBACK, PUBCOMP, or a PUBREC that says no: the client is done with the message.
     pub(crate) fn acknowledged(&self, id: NonZeroU16) {
-        let stored = self.session.state.lock().acknowledge(id);
-        if let Some(Some(number)) = stored {
-            self.broker.0.store.forget_message(&self.session.client_id, number);
+        let done = self.session.state.lock().acknowledge(id);
+        if let Some(queued) = done {
+            self.forget(&queued);
         }
     }
 
-    /// PUBREC: the client has it. The id stays until PUBCOMP, the message need not.
-    pub(crate) fn received(&self, id: NonZeroU16, wire: &mut Wire, out: &mut BytesMut) {
-        let mut state = self.session.state.lock();
-        let known = state.in_flight.iter_mut().find(|in_flight| in_flight.id == id);
-        let stored = known.and_then(|in_flight| {
-            in_flight.released = true;
-            in_flight.queued.stored.take()
-        });
-        drop(state);
-        if let Some(number) = stored {
-            self.broker.0.store.forget_message(&self.session.client_id, number);
-        }
-        wire.release(id, out);
+    /// PUBREC: the client has it. The id stays until PUBCOMP, the message need not. Gives whether the id
+    /// is known, and the ticket to wait for before the client may be told to forget it: if the broker
+    /// ended in between, it would send the message again, to a client that takes it for a new one.
+    pub(crate) fn received(&self, id: NonZeroU16) -> (bool, Option<u64>) {
+        let left = self.session.state.lock().release(id);
+        let keep = |queued: &Queued| self.broker.0.store.keep_message(&self.session.client_id, queued);
+        (left.is_some(), left.filter(|queued| queued.stored).as_ref().map(keep))
+    }
+
+    /// Messages wait, and none of them may go because the client acknowledges nothing.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let state = self.session.state.lock();
+        state.waiting() > crate::session::BEHIND && state.in_flight() >= self.window
     }
 }

@@ -23,8 +23,10 @@ struct Subscriber {
     wish: Wish,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Group {
+    /// The subscription as its members wrote it.
+    share: Arc<str>,
     members: Vec<Subscriber>,
     turn: AtomicUsize,
 }
@@ -50,6 +52,8 @@ pub(crate) struct Match {
     pub(crate) qos: QoS,
     pub(crate) retain_as_published: bool,
     pub(crate) ids: Vec<NonZeroU32>,
+    /// The shared subscription that it came by.
+    pub(crate) share: Option<Arc<str>>,
 }
 
 /// All subscriptions.
@@ -69,7 +73,11 @@ impl Routes {
 
     /// Adds or replaces a subscription; true when it is new.
     pub(crate) fn add(&mut self, filter: &str, group: Option<&str>, session: &Arc<Session>, wish: Wish) -> bool {
-        let list = self.root.place(filter).list(group);
+        let subscribers = self.root.place(filter);
+        let list = match group {
+            None => &mut subscribers.single,
+            Some(name) => &mut subscribers.group(name, filter).members,
+        };
         let subscriber = Subscriber { session: session.clone(), wish };
         match list.iter_mut().find(|known| Arc::ptr_eq(&known.session, session)) {
             Some(known) => {
@@ -101,6 +109,15 @@ impl Routes {
         found.matches
     }
 
+    /// Another member of a shared subscription, one that is connected.
+    pub(crate) fn other_member(&self, filter: &str, group: &str, not: &Arc<Session>) -> Option<Match> {
+        let group = self.root.get(filter)?.groups.get(group)?;
+        group
+            .turns()
+            .find(|member| member.session.is_connected() && !Arc::ptr_eq(&member.session, not))
+            .map(|m| group.say(m))
+    }
+
     /// Whether any filter could match a topic that begins with this level.
     pub(crate) fn reaches(&self, first_level: &str) -> bool {
         let root = &self.root;
@@ -113,15 +130,22 @@ impl Subscribers {
         self.single.is_empty() && self.groups.is_empty()
     }
 
-    fn list(&mut self, group: Option<&str>) -> &mut Vec<Subscriber> {
-        match group {
-            None => &mut self.single,
-            Some(name) => &mut self.groups.entry(name.into()).or_default().members,
-        }
+    fn group(&mut self, name: &str, filter: &str) -> &mut Group {
+        self.groups.entry(name.into()).or_insert_with(|| Group {
+            share: format!("$share/{name}/{filter}").into(),
+            members: Vec::new(),
+            turn: AtomicUsize::new(0),
+        })
     }
 
     fn remove(&mut self, group: Option<&str>, session: &Arc<Session>) -> bool {
-        let list = self.list(group);
+        let list = match group {
+            None => &mut self.single,
+            Some(name) => match self.groups.get_mut(name) {
+                Some(group) => &mut group.members,
+                None => return false,
+            },
+        };
         let at = list.iter().position(|known| Arc::ptr_eq(&known.session, session));
         if let Some(at) = at {
             list.swap_remove(at);
@@ -145,6 +169,17 @@ impl Node {
             node = node.children.entry(level.into()).or_default();
         }
         &mut node.here
+    }
+
+    fn get(&self, filter: &str) -> Option<&Subscribers> {
+        let mut node = self;
+        for level in filter.split('/') {
+            if level == "#" {
+                return Some(&node.below);
+            }
+            node = node.children.get(level)?;
+        }
+        Some(&node.here)
     }
 
     fn is_empty(&self) -> bool {
@@ -203,10 +238,12 @@ impl Found<'_> {
             }
         }
         for group in subscribers.groups.values() {
-            if let Some(subscriber) = group.next() {
-                // A shared subscription stands for itself even where the same session has another.
-                self.matches.push(Match::of(subscriber));
-            }
+            // A shared subscription stands for itself even where the same session has another. Members
+            // that are away are passed over while somebody is there.
+            let mut turns = group.turns();
+            let first = turns.clone().next();
+            let chosen = turns.find(|member| member.session.is_connected()).or(first);
+            self.matches.extend(chosen.map(|member| group.say(member)));
         }
     }
 
@@ -235,6 +272,7 @@ impl Match {
             qos: subscriber.wish.qos,
             retain_as_published: subscriber.wish.retain_as_published,
             ids: subscriber.wish.id.into_iter().collect(),
+            share: None,
         }
     }
 
@@ -246,12 +284,15 @@ impl Match {
 }
 
 impl Group {
-    /// Members take turns; those that are away are passed over while somebody is there.
-    fn next(&self) -> Option<&Subscriber> {
+    /// All members, beginning with another one each time.
+    fn turns(&self) -> impl Iterator<Item = &Subscriber> + Clone {
         let start = self.turn.fetch_add(1, Ordering::Relaxed);
-        let at = |n: usize| &self.members[(start + n) % self.members.len()];
-        let connected = (0..self.members.len()).map(at).find(|member| member.session.is_connected());
-        connected.or_else(|| (!self.members.is_empty()).then(|| at(0)))
+        let count = self.members.len();
+        (0..count).map(move |n| &self.members[start.wrapping_add(n) % count])
+    }
+
+    fn say(&self, member: &Subscriber) -> Match {
+        Match { share: Some(self.share.clone()), ..Match::of(member) }
     }
 }
 
@@ -281,7 +322,7 @@ mod tests {
             let mut routes = Routes::default();
             let mut kept = Vec::new();
             for (n, filter) in filters.iter().enumerate() {
-                let session = Session::for_tests(&format!("c{n}"));
+                let session = Session::new(&format!("c{n}"));
                 prop_assert!(routes.add(filter, None, &session, wish()));
                 if removed[n] {
                     prop_assert!(routes.remove(filter, None, &session));
@@ -306,7 +347,7 @@ mod tests {
     #[test]
     fn a_session_with_several_matching_filters_gets_a_message_once() {
         let mut routes = Routes::default();
-        let session = Session::for_tests("c");
+        let session = Session::new("c");
         routes.add("a/#", None, &session, Wish { qos: QoS::AtMostOnce, id: NonZeroU32::new(1), ..wish() });
         routes.add("a/+", None, &session, Wish { qos: QoS::ExactlyOnce, id: NonZeroU32::new(2), ..wish() });
         let found = routes.find("a/b", "");
@@ -318,7 +359,7 @@ mod tests {
     #[test]
     fn members_of_a_group_take_turns() {
         let mut routes = Routes::default();
-        let sessions: Vec<_> = (0..3).map(|n| Session::for_tests(&format!("c{n}"))).collect();
+        let sessions: Vec<_> = (0..3).map(|n| Session::new(&format!("c{n}"))).collect();
         for session in &sessions {
             routes.add("a/#", Some("g"), session, wish());
         }

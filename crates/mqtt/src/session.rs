@@ -1,10 +1,12 @@
 //! A session: what the broker remembers of a client between its connections. The connection that owns
 //! it sends from its queue; everybody else only adds to the queue and wakes the owner.
 
+use crate::host::Client;
 use crate::message::Message;
 use crate::routes::Wish;
 use crate::settings::Settings;
 use crate::store::{Kept, Store};
+use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use rmqtt_codec::types::QoS;
@@ -18,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 
 /// Publishers wait for a connected client while more than this waits in its queue, so that a fast
 /// publisher does not overrun it.
-const BEHIND: usize = 1_000;
+pub(crate) const BEHIND: usize = 1_000;
 /// But no longer than this: one client that does not read must not hold up the others.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -43,34 +45,69 @@ pub(crate) struct State {
     pub(crate) owner: Option<oneshot::Sender<DisconnectReasonCode>>,
     /// How long the session outlives its connection; zero: not at all.
     pub(crate) expiry: Duration,
+    /// The store knows the session.
+    pub(crate) is_kept: bool,
+    /// Forgotten: nothing may be added any more.
+    pub(crate) has_ended: bool,
+    /// A last will that waits for its delay.
+    pub(crate) will: Option<Will>,
+    /// When the session is forgotten unless its client comes back, ms UTC.
+    pub(crate) ends_ms: Option<u64>,
     pub(crate) subscriptions: HashMap<Box<str>, Wish>,
-    pub(crate) queue: VecDeque<Queued>,
+    queue: VecDeque<Queued>,
     queue_bytes: usize,
-    pub(crate) in_flight: VecDeque<InFlight>,
-    last_id: u16,
+    /// Of QoS 0 in the queue: what is dropped first.
+    queued_lossy: usize,
+    in_flight: VecDeque<Queued>,
     /// Publishes of QoS 2 that are taken and not yet released by the client.
     pub(crate) received: HashSet<NonZeroU16>,
-    next_stored: u64,
+    next_number: u64,
 }
 
-/// A message that waits for its turn.
+/// A last will, to be published in the client's name.
+#[derive(Debug)]
+pub(crate) struct Will {
+    pub(crate) client: Arc<Client>,
+    pub(crate) message: Message,
+    /// When, ms UTC.
+    pub(crate) due_ms: u64,
+}
+
+/// A message for one session: waiting for its turn, or sent and not acknowledged.
 #[derive(Debug, Clone)]
 pub(crate) struct Queued {
     pub(crate) message: Arc<Message>,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) ids: Vec<NonZeroU32>,
-    /// Its number in the store, where it must outlive the broker.
-    pub(crate) stored: Option<u64>,
-}
-
-/// A message that the client has not acknowledged.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    pub(crate) id: NonZeroU16,
-    pub(crate) queued: Queued,
+    /// The shared subscription that it came by, as the client wrote it.
+    pub(crate) share: Option<Arc<str>>,
+    /// Counts the session's messages. The packet id follows from it, so that a message keeps its id
+    /// over a restart: a client tells a QoS 2 message that it has from a new one by nothing else.
+    pub(crate) number: u64,
+    pub(crate) stored: bool,
+    /// The client may have it already.
+    pub(crate) sent: bool,
     /// QoS 2: the client has it, and is told to forget the id.
     pub(crate) released: bool,
+}
+
+impl Queued {
+    pub(crate) fn new(message: Arc<Message>, qos: QoS, retain: bool, ids: Vec<NonZeroU32>) -> Queued {
+        Queued { message, qos, retain, ids, share: None, number: 0, stored: false, sent: false, released: false }
+    }
+
+    /// The packet id.
+    pub(crate) fn id(&self) -> NonZeroU16 {
+        let id = (self.number % u64::from(u16::MAX)) as u16;
+        NonZeroU16::MIN.saturating_add(id)
+    }
+
+    /// What is left of a QoS 2 message that the client has.
+    fn release(&mut self) {
+        self.released = true;
+        self.message = Arc::new(Message::new(self.message.topic.clone(), Bytes::new(), self.qos));
+    }
 }
 
 /// What became of a message for one session.
@@ -79,7 +116,10 @@ pub(crate) enum Delivery {
     Queued,
     /// To be acknowledged when the store has this ticket.
     Stored(u64),
+    /// Nobody waits for it, or there was no room, which is counted.
     Dropped,
+    /// The session persists, and the store cannot take it.
+    Refused,
 }
 
 impl Session {
@@ -92,11 +132,6 @@ impl Session {
             stuck: AtomicBool::new(false),
             connected: AtomicBool::new(false),
         })
-    }
-
-    #[cfg(test)]
-    pub(crate) fn for_tests(client_id: &str) -> Arc<Session> {
-        Session::new(client_id)
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -113,28 +148,32 @@ impl Session {
     pub(crate) fn deliver(&self, mut queued: Queued, settings: &Settings, store: &Store) -> Delivery {
         let mut state = self.state.lock();
         let is_connected = self.is_connected();
-        let persistent = !state.expiry.is_zero();
-        if !is_connected && (queued.qos == QoS::AtMostOnce || !persistent) {
+        let is_lossy = queued.qos == QoS::AtMostOnce;
+        let persists = !state.expiry.is_zero();
+        if state.has_ended || (!is_connected && (is_lossy || !persists)) {
             return Delivery::Dropped;
         }
-        let bytes = queued.message.bytes();
-        if state.queue.len() >= settings.max_queued || state.queue_bytes + bytes > settings.max_queued_bytes {
+        if persists && !is_lossy && !store.can_take() {
+            return Delivery::Refused;
+        }
+        if !state.make_room(queued.message.bytes(), settings) {
             metrics::counter!("drover_mqtt_dropped_total", "reason" => "queue_full").increment(1);
             return Delivery::Dropped;
         }
         let mut delivery = Delivery::Queued;
-        if persistent && queued.qos != QoS::AtMostOnce {
-            let number = state.next_stored;
-            state.next_stored += 1;
-            queued.stored = Some(number);
-            delivery = Delivery::Stored(store.keep_message(&self.client_id, number, &queued));
+        if !is_lossy {
+            queued.number = state.next_number;
+            state.next_number += 1;
+            queued.stored = persists;
+            if persists {
+                delivery = Delivery::Stored(store.keep_message(&self.client_id, &queued));
+            }
         }
         if !is_connected {
             // It may wait long: what it was cut from must not wait with it.
             queued.message = Arc::new(queued.message.detached());
         }
-        state.queue_bytes += bytes;
-        state.queue.push_back(queued);
+        state.push(queued);
         drop(state);
         if is_connected {
             self.wake.notify_one();
@@ -144,9 +183,7 @@ impl Session {
 
     /// A connected client is behind: whoever publishes to it should wait for [`Session::drained`].
     pub(crate) fn is_behind(&self) -> bool {
-        self.is_connected()
-            && !self.stuck.load(Ordering::Relaxed)
-            && self.state.lock().queue.len() > BEHIND
+        self.is_connected() && !self.stuck.load(Ordering::Relaxed) && self.state.lock().queue.len() > BEHIND
     }
 
     /// Resolves when the client has caught up, left, or taken nothing for so long that it is given up.
@@ -173,47 +210,124 @@ impl Session {
         }
     }
 
-    /// Gives the session back what the store knew.
-    pub(crate) fn restore(&self, kept: Kept) {
+    /// Gives the session back what the store knew. `may_be_sent`: so many messages could have been under
+    /// way when the broker ended.
+    pub(crate) fn restore(&self, kept: Kept, may_be_sent: usize) {
         let mut state = self.state.lock();
         state.expiry = Duration::from_secs(kept.session.expiry_s);
+        state.is_kept = true;
         state.received = kept.session.received.into_iter().filter_map(NonZeroU16::new).collect();
-        for (number, queued) in kept.messages {
-            state.next_stored = state.next_stored.max(number + 1);
-            state.queue_bytes += queued.message.bytes();
-            state.queue.push_back(queued);
+        for (n, mut queued) in kept.messages.into_iter().enumerate() {
+            state.next_number = state.next_number.max(queued.number + 1);
+            queued.sent |= n < may_be_sent;
+            state.push(queued);
         }
     }
 }
 
 impl State {
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    fn push(&mut self, queued: Queued) {
+        self.queue_bytes += queued.message.bytes();
+        self.queued_lossy += usize::from(queued.qos == QoS::AtMostOnce);
+        self.queue.push_back(queued);
+    }
+
+    /// Puts a message back among the others of its kind: the queue stays in the order of numbers.
+    pub(crate) fn put_behind(&mut self, queued: Queued) {
+        let at = self.queue.iter().position(|known| known.number > queued.number && known.qos != QoS::AtMostOnce);
+        self.queue_bytes += queued.message.bytes();
+        self.queued_lossy += usize::from(queued.qos == QoS::AtMostOnce);
+        self.queue.insert(at.unwrap_or(self.queue.len()), queued);
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
-        self.queue_bytes -= queued.message.bytes();
+        self.note_gone(&queued);
         Some(queued)
     }
 
     /// Puts a message back to the front.
     pub(crate) fn put_back(&mut self, queued: Queued) {
         self.queue_bytes += queued.message.bytes();
+        self.queued_lossy += usize::from(queued.qos == QoS::AtMostOnce);
         self.queue.push_front(queued);
     }
 
-    /// An id that no message under way has. There are always fewer of those than ids.
-    pub(crate) fn next_id(&mut self) -> NonZeroU16 {
-        loop {
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            let id = NonZeroU16::new(self.last_id).expect("never zero");
-            if !self.in_flight.iter().any(|in_flight| in_flight.id == id) {
-                return id;
-            }
+    fn note_gone(&mut self, queued: &Queued) {
+        self.queue_bytes -= queued.message.bytes();
+        self.queued_lossy -= usize::from(queued.qos == QoS::AtMostOnce);
+    }
+
+    /// Whether so many more bytes may wait; the oldest messages of QoS 0 go for it, and are counted.
+    fn make_room(&mut self, bytes: usize, settings: &Settings) -> bool {
+        let fits = |state: &State| {
+            state.queue.len() < settings.max_queued && state.queue_bytes + bytes <= settings.max_queued_bytes
+        };
+        while !fits(self) && self.queued_lossy > 0 {
+            let oldest = self.queue.iter().position(|queued| queued.qos == QoS::AtMostOnce);
+            let Some(gone) = oldest.and_then(|at| self.queue.remove(at)) else { break };
+            self.note_gone(&gone);
+            metrics::counter!("drover_mqtt_dropped_total", "reason" => "queue_full").increment(1);
+        }
+        fits(self)
+    }
+
+    /// Whether the message may go out now: the window has room and its id is free.
+    pub(crate) fn may_send(&self, queued: &Queued, window: usize) -> bool {
+        // Ids come in order, so that a clash needs a client that leaves one unanswered for 65,535 others.
+        self.in_flight.len() < window && self.find(queued.id()).is_none()
+    }
+
+    pub(crate) fn note_sent(&mut self, mut queued: Queued) {
+        queued.sent = true;
+        self.in_flight.push_back(queued);
+    }
+
+    fn find(&self, id: NonZeroU16) -> Option<usize> {
+        // Clients answer in order: it is nearly always the first.
+        self.in_flight.iter().position(|queued| queued.id() == id)
+    }
+
+    /// Takes back what is under way: on the next connection it is sent again, first and in order.
+    pub(crate) fn take_back(&mut self) {
+        while let Some(queued) = self.in_flight.pop_back() {
+            self.put_back(queued);
         }
     }
 
-    /// Forgets a message that the client has; gives its number in the store.
-    pub(crate) fn acknowledge(&mut self, id: NonZeroU16) -> Option<Option<u64>> {
-        let at = self.in_flight.iter().position(|in_flight| in_flight.id == id)?;
-        self.in_flight.remove(at).map(|in_flight| in_flight.queued.stored)
+    /// Forgets a message that the client is done with.
+    pub(crate) fn acknowledge(&mut self, id: NonZeroU16) -> Option<Queued> {
+        self.find(id).and_then(|at| self.in_flight.remove(at))
+    }
+
+    /// The client has a QoS 2 message; gives what is left of it.
+    pub(crate) fn release(&mut self, id: NonZeroU16) -> Option<Queued> {
+        let at = self.find(id).filter(|at| self.in_flight[*at].qos == QoS::ExactlyOnce)?;
+        self.in_flight[at].release();
+        Some(self.in_flight[at].clone())
+    }
+
+    /// Takes out what came by shared subscriptions and may still go to another member: everything but
+    /// QoS 2 that the client may have.
+    pub(crate) fn take_shared(&mut self) -> Vec<Queued> {
+        if self.queue.iter().all(|queued| queued.share.is_none()) {
+            return Vec::new();
+        }
+        let is_free = |queued: &Queued| {
+            queued.share.is_some() && !(queued.qos == QoS::ExactlyOnce && queued.sent) && !queued.released
+        };
+        let (taken, left): (Vec<_>, Vec<_>) = self.queue.drain(..).partition(is_free);
+        self.queue = left.into();
+        taken.iter().for_each(|queued| self.note_gone(queued));
+        taken
     }
 }
 
@@ -222,17 +336,21 @@ mod tests {
     use super::*;
 
     fn queued(payload: &str, qos: QoS) -> Queued {
-        let message = Arc::new(Message::new("t", payload.to_owned(), qos));
-        Queued { message, qos, retain: false, ids: Vec::new(), stored: None }
+        Queued::new(Arc::new(Message::new("t", payload.to_owned(), qos)), qos, false, Vec::new())
+    }
+
+    fn connected() -> (Arc<Session>, Store, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(folder.path()).unwrap();
+        let session = Session::new("c");
+        session.set_connected(true);
+        (session, store, folder)
     }
 
     #[test]
     fn a_queue_has_a_bound_in_number_and_in_bytes() {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(folder.path()).unwrap();
+        let (session, store, _folder) = connected();
         let settings = Settings { max_queued: 2, max_queued_bytes: 100, ..Settings::default() };
-        let session = Session::new("c");
-        session.set_connected(true);
         let deliver = |payload: &str| session.deliver(queued(payload, QoS::AtLeastOnce), &settings, &store);
         assert_eq!(deliver(&"x".repeat(200)), Delivery::Dropped);
         assert_eq!(deliver("1"), Delivery::Queued);
@@ -243,13 +361,60 @@ mod tests {
     }
 
     #[test]
-    fn ids_under_way_are_not_given_again() {
-        let mut state = State { last_id: u16::MAX - 1, ..State::default() };
-        let first = state.next_id();
-        state.in_flight.push_back(InFlight { id: first, queued: queued("1", QoS::AtLeastOnce), released: false });
-        state.last_id = first.get() - 1;
-        assert_eq!(state.next_id().get(), 1, "the id under way is passed over, and zero is none");
-        assert_eq!(state.acknowledge(first), Some(None));
-        assert_eq!(state.acknowledge(first), None);
+    fn the_oldest_of_qos_0_makes_room() {
+        let (session, store, _folder) = connected();
+        let settings = Settings { max_queued: 3, ..Settings::default() };
+        for (payload, qos) in [("1", QoS::AtLeastOnce), ("2", QoS::AtMostOnce), ("3", QoS::AtMostOnce)] {
+            assert_eq!(session.deliver(queued(payload, qos), &settings, &store), Delivery::Queued);
+        }
+        assert_eq!(session.deliver(queued("4", QoS::AtLeastOnce), &settings, &store), Delivery::Queued);
+        let mut state = session.state.lock();
+        let left: Vec<_> = std::iter::from_fn(|| state.pop()).map(|queued| queued.message.payload.clone()).collect();
+        assert_eq!(left, ["1", "3", "4"]);
+        assert_eq!((state.queue_bytes, state.queued_lossy), (0, 0));
+    }
+
+    #[test]
+    fn an_id_follows_from_the_number_and_is_not_given_while_it_is_under_way() {
+        let mut state = State::default();
+        let first = Queued { number: 65_534, ..queued("1", QoS::AtLeastOnce) };
+        assert_eq!(first.id().get(), 65_535);
+        let next = Queued { number: 65_535, ..queued("2", QoS::AtLeastOnce) };
+        assert_eq!(next.id().get(), 1, "zero is no id");
+        state.note_sent(first.clone());
+        assert!(state.may_send(&next, 2));
+        assert!(!state.may_send(&next, 1), "the window is full");
+        let round = Queued { number: 65_534 + 65_535, ..next };
+        assert!(!state.may_send(&round, 2), "the id is under way");
+        assert!(state.acknowledge(first.id()).is_some());
+        assert!(state.acknowledge(first.id()).is_none());
+        assert!(state.may_send(&round, 2));
+    }
+
+    #[test]
+    fn what_is_under_way_comes_first_again_and_in_order() {
+        let mut state = State::default();
+        for number in 0..3 {
+            state.note_sent(Queued { number, ..queued("x", QoS::ExactlyOnce) });
+        }
+        state.release(NonZeroU16::new(2).unwrap()).unwrap();
+        state.push(Queued { number: 3, ..queued("x", QoS::AtLeastOnce) });
+        state.take_back();
+        let all: Vec<_> = std::iter::from_fn(|| state.pop()).map(|q| (q.number, q.sent, q.released)).collect();
+        assert_eq!(all, [(0, true, false), (1, true, true), (2, true, false), (3, false, false)]);
+    }
+
+    #[test]
+    fn only_what_the_client_cannot_have_goes_to_another_member() {
+        let mut state = State::default();
+        let shared =
+            |payload: &str, qos, sent| Queued { share: Some("$share/g/t".into()), sent, ..queued(payload, qos) };
+        state.push(shared("sent 1", QoS::AtLeastOnce, true));
+        state.push(shared("sent 2", QoS::ExactlyOnce, true));
+        state.push(shared("new 2", QoS::ExactlyOnce, false));
+        state.push(queued("own", QoS::AtLeastOnce));
+        let taken: Vec<_> = state.take_shared().into_iter().map(|queued| queued.message.payload.clone()).collect();
+        assert_eq!(taken, ["sent 1", "new 2"]);
+        assert_eq!(state.waiting(), 2);
     }
 }

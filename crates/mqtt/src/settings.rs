@@ -32,9 +32,13 @@ pub struct Settings {
     pub max_topic_levels: usize,
     /// Topic aliases per connection and direction (MQTT 5).
     pub max_topic_aliases: u16,
+    /// Longest keep-alive time that a client of MQTT 5 may have; one that wants none or a longer one is
+    /// told this.
+    pub max_keep_alive: Duration,
     /// How long the first packet may take.
     pub connect_timeout: Duration,
-    /// How long a client may take no bytes before it is disconnected.
+    /// How long a client may take no bytes, or acknowledge nothing while much waits for it, before it is
+    /// disconnected.
     pub slow_reader: Duration,
     /// Longest life of a session without a connection; longer wishes are cut.
     pub max_session_expiry: Duration,
@@ -56,6 +60,7 @@ impl Default for Settings {
             max_topic_bytes: 1_024,
             max_topic_levels: 32,
             max_topic_aliases: 16,
+            max_keep_alive: Duration::from_secs(20 * 60),
             connect_timeout: Duration::from_secs(10),
             slow_reader: Duration::from_secs(30),
             max_session_expiry: Duration::from_secs(7 * 24 * 3600),

@@ -16,7 +16,7 @@ pub(crate) fn publish(broker: &Broker) {
     }
 }
 
-fn messages(broker: &Broker) -> [Message; 4] {
+pub(crate) fn messages(broker: &Broker) -> [Message; 4] {
     let figure = |name: &str, value: String| Message::new(format!("$SYS/broker/{name}"), value, QoS::AtMostOnce);
     let shared = &broker.0;
     [

@@ -67,11 +67,8 @@ impl std::fmt::Debug for Tls {
 impl Tls {
     /// Reads the files: a chain, the server's certificate first, and its key.
     pub fn open(certificate: &Path, key: &Path) -> Result<Tls, TlsError> {
-        let current = Current {
-            acceptor: read(certificate, key)?,
-            changed: changed(certificate, key),
-            looked: Instant::now(),
-        };
+        let current =
+            Current { acceptor: read(certificate, key)?, changed: changed(certificate, key), looked: Instant::now() };
         let files = Files { certificate: certificate.into(), key: key.into(), current: Mutex::new(current) };
         Ok(Tls(Arc::new(files)))
     }
@@ -82,25 +79,33 @@ impl Tls {
         acceptor.accept(stream).await
     }
 
+    /// Reads the files again if they have changed, without waiting for the next look. `Err`: they cannot
+    /// be used, and the certificate in use stays.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.look(&mut self.0.current.lock())
+    }
+
     /// The acceptor for the files as they are now. Files that cannot be used are said and left aside:
     /// the certificate in use stays.
     fn acceptor(&self) -> TlsAcceptor {
-        let Files { certificate, key, current } = &*self.0;
-        let mut current = current.lock();
-        if current.looked.elapsed() >= LOOK_INTERVAL {
-            current.looked = Instant::now();
-            let now = changed(certificate, key);
-            if now != current.changed {
-                match read(certificate, key) {
-                    Ok(acceptor) => {
-                        tracing::info!(certificate = %certificate.display(), "a new certificate is in use");
-                        (current.acceptor, current.changed) = (acceptor, now);
-                    }
-                    Err(error) => tracing::error!(%error, "the new certificate cannot be used; the old one stays"),
-                }
-            }
+        let mut current = self.0.current.lock();
+        if current.looked.elapsed() >= LOOK_INTERVAL
+            && let Err(error) = self.look(&mut current)
+        {
+            tracing::error!(%error, "the new certificate cannot be used; the old one stays");
         }
         current.acceptor.clone()
+    }
+
+    fn look(&self, current: &mut Current) -> Result<(), TlsError> {
+        let Files { certificate, key, .. } = &*self.0;
+        current.looked = Instant::now();
+        let now = changed(certificate, key);
+        if now != current.changed {
+            (current.acceptor, current.changed) = (read(certificate, key)?, now);
+            tracing::info!(certificate = %certificate.display(), "a new certificate is in use");
+        }
+        Ok(())
     }
 }
 

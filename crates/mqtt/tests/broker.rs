@@ -205,8 +205,7 @@ fn a_session_ends_when_its_time_is_over() {
     let (mut client, ack) = served.v5_with(persistent("c"));
     assert!(!ack.session_present);
     // And a goodbye may end it at once.
-    let goodbye =
-        Disconnect { session_expiry_interval_secs: Some(0), ..Disconnect::new(Reason::NormalDisconnection) };
+    let goodbye = Disconnect { session_expiry_interval_secs: Some(0), ..Disconnect::new(Reason::NormalDisconnection) };
     client.send(Packet::Disconnect(goodbye));
     assert!(client.try_packet().is_err());
     let (_, ack) = served.v5_with(persistent("c"));
@@ -341,8 +340,12 @@ fn members_of_a_shared_subscription_take_turns() {
 #[test]
 fn topics_may_be_given_numbers_in_both_directions() {
     let (_folder, served) = served();
-    let (mut reader, ack) =
-        served.v5_with(Connect { client_id: "reader".into(), clean_start: true, topic_alias_max: 5, ..Connect::default() });
+    let (mut reader, ack) = served.v5_with(Connect {
+        client_id: "reader".into(),
+        clean_start: true,
+        topic_alias_max: 5,
+        ..Connect::default()
+    });
     assert!(ack.topic_alias_max > 0);
     reader.subscribe("t/#", QoS::AtMostOnce);
     let mut writer = served.v5("writer");
@@ -364,7 +367,8 @@ fn topics_may_be_given_numbers_in_both_directions() {
 #[test]
 fn a_client_gets_no_more_unacknowledged_than_it_wants() {
     let (_folder, served) = served();
-    let connect = Connect { client_id: "r".into(), clean_start: true, receive_max: NonZeroU16::new(2), ..Connect::default() };
+    let connect =
+        Connect { client_id: "r".into(), clean_start: true, receive_max: NonZeroU16::new(2), ..Connect::default() };
     let (mut reader, _) = served.v5_with(connect);
     reader.subscribe("t", QoS::AtLeastOnce);
     let mut writer = served.v5("writer");
@@ -433,11 +437,14 @@ fn a_silent_client_is_taken_for_gone() {
 
 #[test]
 fn junk_half_packets_and_giants_end_their_own_connection_only() {
-    let settings = Settings { connect_timeout: Duration::from_millis(300), max_packet_bytes: 10_000, ..Settings::default() };
+    let settings =
+        Settings { connect_timeout: Duration::from_millis(300), max_packet_bytes: 10_000, ..Settings::default() };
     let (_folder, served) = served_with(settings);
     let mut good = served.v5("good");
     good.subscribe("t", QoS::AtLeastOnce);
-    for junk in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 100], &[0x10, 0xff, 0xff, 0xff, 0x7f], &[0x10, 0x0c, 0, 4], &[]] {
+    for junk in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 100], &[0x10, 0xff, 0xff, 0xff, 0x7f], &[0x10, 0x0c, 0, 4], &[]]
+    {
         let mut client = Client::open(served.address, true);
         client.stream.write_all(junk).unwrap();
         // Either an answer for another version and the end, or the end.

@@ -8,7 +8,8 @@ use bytes::BytesMut;
 use drover_mqtt::{Broker, Client as Known, Hello, Host, Message, Refusal, Settings, Verdict};
 use rmqtt_codec::types::{Publish, QoS};
 use rmqtt_codec::v5::{
-    Connect, ConnectAck, Disconnect, DisconnectReasonCode, Packet, PublishProperties, Subscribe, SubscriptionOptions,
+    Connect, ConnectAck, Disconnect, DisconnectReasonCode, Packet, PublishAck, PublishAck2, PublishProperties,
+    Subscribe, SubscriptionOptions,
 };
 use rmqtt_codec::{v3, v5};
 use std::io::{Read, Write};
@@ -26,8 +27,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Long enough for a packet that must not come to have come.
 pub const SILENCE: Duration = Duration::from_millis(150);
 
-/// Takes `taken/…` when the gate lets it, refuses `refused/…` at once and `refused-later/…` by its
-/// promise, forbids `forbidden/…`, routes the rest.
+/// Takes `taken/…` when the gate lets it, refuses `refused/…` at once, `refused-later/…` by its
+/// promise and `refused-badly/…` with a code that is none, forbids `forbidden/…`, routes the rest.
 pub struct Gate {
     pub open: Arc<Semaphore>,
     pub taken: AtomicUsize,
@@ -60,6 +61,7 @@ impl Host for Gate {
                     Ok(())
                 }))
             }
+            Some("refused-badly") => Verdict::Refused(Refusal { code: 0, reason: "a code that says yes".into() }),
             Some("refused") => Verdict::Refused(no()),
             Some("refused-later") => Verdict::Taken(Box::pin(async move {
                 tokio::task::yield_now().await;
@@ -120,12 +122,7 @@ impl Served {
     }
 
     pub fn v5_with(&self, connect: Connect) -> (Client, ConnectAck) {
-        let mut client = Client::open(self.address, true);
-        client.send(Packet::Connect(Box::new(connect)));
-        match client.packet() {
-            Packet::ConnectAck(ack) => (client, *ack),
-            other => panic!("{other:?}"),
-        }
+        Client::join(self.address, connect)
     }
 
     pub fn v3(&self, id: &str, clean_session: bool) -> Client {
@@ -164,6 +161,60 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Client { stream, v3: v3::Codec::new(0), v5: v5::Codec::new(0, 0), inbox: BytesMut::new(), is_v5 }
+    }
+
+    /// Opens a connection and introduces itself, MQTT 5.
+    pub fn join(address: SocketAddr, connect: Connect) -> (Client, ConnectAck) {
+        let mut client = Client::open(address, true);
+        client.send(Packet::Connect(Box::new(connect)));
+        match client.packet() {
+            Packet::ConnectAck(ack) => (client, *ack),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Publishes and waits for the answer; its reason code.
+    #[track_caller]
+    pub fn publish_and_wait(&mut self, publish: Publish) -> u8 {
+        self.send(Packet::Publish(Box::new(publish)));
+        match self.packet() {
+            Packet::PublishAck(ack) | Packet::PublishReceived(ack) => ack.reason_code.into(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// PUBREL, and waits for PUBCOMP; its reason code.
+    #[track_caller]
+    pub fn release(&mut self, id: u16) -> u8 {
+        self.send(Packet::PublishRelease(PublishAck2 { packet_id: id16(id), ..PublishAck2::default() }));
+        match self.packet() {
+            Packet::PublishComplete(ack) => ack.reason_code.into(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn expect_release(&mut self) -> NonZeroU16 {
+        match self.packet() {
+            Packet::PublishRelease(ack) => ack.packet_id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// PUBACK.
+    pub fn acknowledge(&mut self, publish: &Publish) {
+        let packet_id = publish.packet_id.expect("QoS 1");
+        self.send(Packet::PublishAck(PublishAck { packet_id, ..PublishAck::default() }));
+    }
+
+    /// PUBREC.
+    pub fn receive(&mut self, packet_id: NonZeroU16) {
+        self.send(Packet::PublishReceived(PublishAck { packet_id, ..PublishAck::default() }));
+    }
+
+    /// PUBCOMP.
+    pub fn complete(&mut self, packet_id: NonZeroU16) {
+        self.send(Packet::PublishComplete(PublishAck2 { packet_id, ..PublishAck2::default() }));
     }
 
     pub fn send(&mut self, packet: Packet) {
@@ -227,7 +278,9 @@ impl Client {
         let mut bytes = [0; 64];
         match self.stream.read(&mut bytes) {
             Ok(n) => panic!("{:?} came", &bytes[..n]),
-            Err(error) => assert!(matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)),
+            Err(error) => {
+                assert!(matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
+            }
         }
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
     }
@@ -290,4 +343,13 @@ pub fn publish(topic: &str, payload: &str, qos: QoS, id: u16) -> Publish {
         payload: payload.to_owned().into(),
         properties: Some(PublishProperties::default()),
     }
+}
+
+/// Asks for a session that outlives the connection.
+pub fn persistent(id: &str) -> Connect {
+    Connect { client_id: id.to_owned().into(), session_expiry_interval_secs: 3600, ..Connect::default() }
+}
+
+pub fn retained(topic: &str, payload: &str, id: u16) -> Publish {
+    Publish { retain: true, ..publish(topic, payload, QoS::AtLeastOnce, id) }
 }

@@ -1,21 +1,26 @@
 //! Wiring: from a configuration to running tasks. Opens the log, starts what follows it, opens the
 //! doors; on the way out closes them in the opposite order. The followers of the log are named here
-//! and nowhere else: the live state, and the reading-back of seen reports at start.
+//! and nowhere else: the live state, history, and the reading-back of seen reports at start.
 
 mod config;
+mod doctor;
 mod meters;
 mod mqtt;
 
 pub use config::{Config, Flags};
+pub use doctor::look_into;
 pub use drover_api::DemoPlace;
+pub use drover_history::Finding;
 
 use anyhow::Context;
 use axum::serve::ListenerExt;
-use drover_api::{Extra, NodeFacts, Ops, write_asset};
+use drover_api::{Extra, NodeFacts, Ops, Past, PastState, SqlState, write_asset};
+use drover_history::{History, ReadingColumn};
 use drover_ingest::{Admission, DeviceRate, Intake, Rejects};
 use drover_live::{Live, Running};
 use drover_log::{Log, ReadError, Retention, SegmentEngine, SegmentSettings, Stream};
 use drover_model::{RecordRef, Rules};
+use drover_query::Engine;
 use mqtt::Mqtt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -39,6 +44,7 @@ pub struct Node {
     reports: Log,
     live: Live,
     following: Running,
+    historian: drover_history::Running,
     upkeep: Upkeep,
 }
 
@@ -76,9 +82,11 @@ impl Node {
             metrics: meters::with_gauges(render_metrics, &live, &[("reports", &reports), ("rejects", &rejects)]),
         };
         let mqtt = Mqtt::open(config, &intake, &live).await?;
-        let router = drover_api::router(drover_ingest::routes(intake), mqtt.broker.clone(), ops);
+        let (history, historian) = drover_history::follow(&reports, history_settings(config)?)?;
+        let past = past(config, &reports, history)?;
+        let router = drover_api::router(drover_ingest::routes(intake), mqtt.broker.clone(), past, ops);
         let upkeep = Upkeep::start(config, admission, reports.clone(), rejects)?;
-        Ok(Node { listener, router, mqtt, reports, live, following: running, upkeep })
+        Ok(Node { listener, router, mqtt, reports, live, following: running, historian, upkeep })
     }
 
     /// The open doors, HTTP first.
@@ -114,6 +122,7 @@ impl Node {
         tokio::task::spawn_blocking(move || {
             self.upkeep.stop();
             self.following.stop();
+            self.historian.stop();
             self.reports.close();
         })
         .await?;
@@ -156,6 +165,31 @@ fn live_settings(config: &Config) -> drover_live::Settings {
         max_watchers: config.max_watchers,
         snapshot_interval: Duration::from_secs(config.snapshot_interval_s.into()),
     }
+}
+
+fn history_settings(config: &Config) -> anyhow::Result<drover_history::Settings> {
+    let columns = config.history_readings.iter().map(|text| ReadingColumn::parse(text));
+    Ok(drover_history::Settings {
+        region: config.region.clone(),
+        reading_columns: columns.collect::<Result<_, _>>().context("history_readings")?,
+        flush_interval: Duration::from_secs(config.history_flush_interval_s.into()),
+        keep_days: config.history_keep_days,
+        snapshot_keep: Duration::from_secs(config.history_snapshot_keep_s.into()),
+        ..drover_history::Settings::new(config.data.join("lake"))
+    })
+}
+
+fn past(config: &Config, reports: &Log, history: History) -> anyhow::Result<Past> {
+    let queries = drover_query::Settings { queries: config.sql_concurrent as usize, ..drover_query::Settings::default() };
+    let engine = Engine::new(history.clone(), queries)?;
+    let limits = drover_query::Limits {
+        time: Duration::from_secs(config.sql_timeout_s.into()),
+        memory_bytes: (config.sql_memory_mib as usize) << 20,
+        ..drover_query::Limits::default()
+    };
+    let reports = reports.clone();
+    let past = PastState::new(history, move || reports.durable_position());
+    Ok(Past { sql: SqlState { past: past.clone(), engine, limits }, reads: past })
 }
 
 /// Opens admission and gives it back what it must know before the first report: the keys that are in

@@ -33,7 +33,7 @@ pub enum Error {
     /// The server refused a whole request for good; trying again would not help.
     #[error("the server refuses: {status} {message}")]
     Refused {
-        /// HTTP status, or 0 if a WebSocket frame was refused.
+        /// HTTP status, reason code of an MQTT connection, or 0 if a WebSocket frame was refused.
         status: u16,
         /// The server's words.
         message: String,

@@ -95,7 +95,7 @@ async fn a_replay_settles_every_row() {
         };
         let summary = replay(options).await.unwrap();
         assert_eq!((summary.rows, summary.sent, summary.row_errors), (6, 5, 1));
-        assert_eq!((summary.accepted, summary.duplicates, summary.rejected["out_of_range"]), (3, 1, 1));
+        assert_eq!((summary.accepted, summary.duplicates, summary.rejected["out_of_range"]), (3, Some(1), 1));
         let taken = &stub.state.lock().unwrap().taken;
         assert!(taken.contains("vehicle a 1000000") && taken.contains("vehicle c null"), "{taken:?}");
     }
@@ -139,7 +139,7 @@ async fn paced_load_sends_what_is_due_and_the_ledger_holds_what_was_acknowledged
         let summary = simulate(options).await.unwrap();
         assert_eq!((summary.sent + summary.unsent, summary.unanswered), (42 * 5, 0), "{summary}");
         assert_eq!(summary.acknowledged, summary.sent);
-        assert!(summary.errors >= 3 && summary.duplicates >= 1, "{summary}");
+        assert!(summary.errors >= 3 && summary.duplicates >= Some(1), "{summary}");
         let written: BTreeSet<String> = std::fs::read_to_string(&ledger).unwrap().lines().map(str::to_owned).collect();
         assert_eq!(written, stub.state.lock().unwrap().taken);
         let watch = summary.watch.unwrap();
@@ -153,7 +153,7 @@ async fn a_closed_loop_sends_the_next_batch_after_each_acknowledgement() {
     for via in DOORS {
         let stub = Stub::start(&[]);
         let summary = simulate(SimulateOptions { closed_loop: true, batch: 10, ..load(&stub, via) }).await.unwrap();
-        assert_eq!((summary.acknowledged, summary.unanswered, summary.duplicates), (summary.sent, 0, 0));
+        assert_eq!((summary.acknowledged, summary.unanswered, summary.duplicates), (summary.sent, 0, Some(0)));
         assert!(summary.sent > 42 * 5, "{summary}");
         assert_eq!(stub.state.lock().unwrap().taken.len() as u64, summary.sent);
     }

@@ -64,19 +64,20 @@ impl ReplayOptions {
     }
 }
 
-/// What became of the rows: `rows = accepted + duplicates + all rejected + row_errors`.
+/// What became of the rows: `rows = accepted + duplicates + all rejected + row_errors`, where over MQTT the accepted
+/// include the duplicates.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ReplaySummary {
     /// Data rows in the files.
     pub rows: u64,
     /// Reports sent (each counted once, however often it had to be sent).
     pub sent: u64,
-    /// Taken by the server.
+    /// Taken by the server; over MQTT acknowledged, new or not.
     pub accepted: u64,
-    /// Known to the server before.
-    pub duplicates: u64,
-    /// Of the accepted, those older than what was known.
-    pub late: u64,
+    /// Known to the server before. MQTT does not tell.
+    pub duplicates: Option<u64>,
+    /// Of the accepted, those older than what was known. MQTT does not tell.
+    pub late: Option<u64>,
     /// Refused by the server, by code.
     pub rejected: BTreeMap<String, u64>,
     /// Rows that were not understood and so not sent.
@@ -96,10 +97,10 @@ pub struct ReplaySummary {
 /// What was sent by then stays sent; replaying again with `keep_times` gives duplicates for it.
 pub async fn replay(options: ReplayOptions) -> Result<ReplaySummary> {
     let target = match options.via {
-        Via::Mqtt => Target::parse_mqtt(&options.mqtt)?,
+        Via::Mqtt(_) => Target::parse_mqtt(&options.mqtt)?,
         Via::Http | Via::WebSocket => Target::parse(&options.url, options.token.clone())?,
     };
-    let mut summary = ReplaySummary::default();
+    let mut summary = ReplaySummary::of(options.via);
     let tape = load(&options, &mut summary)?;
     let mut player = Player::new(&options, &tape, Sender::new(target, options.via, options.patience));
     let bar = progress(tape.len());
@@ -159,7 +160,7 @@ impl<'t> Player<'t> {
 
     /// Sends the fixes that are due from `position` on, waiting for the first of them; gives the next position.
     async fn send_next(&mut self, position: usize, summary: &mut ReplaySummary) -> Result<usize> {
-        tokio::time::sleep_until(self.due(position)).await;
+        self.sender.idle_until(self.due(position)).await;
         let now = Instant::now();
         let due = (position..self.tape.len()).take(self.most).take_while(|&at| at == position || self.due(at) <= now);
         let end = position + due.count();
@@ -192,8 +193,8 @@ impl<'t> Player<'t> {
 fn count(summary: &mut ReplaySummary, sent: u64, answer: &Answer) {
     summary.sent += sent;
     summary.accepted += answer.accepted;
-    summary.duplicates += answer.duplicates;
-    summary.late += answer.late;
+    summary.duplicates = summary.duplicates.map(|sum| sum + answer.duplicates);
+    summary.late = summary.late.map(|sum| sum + answer.late);
     for rejection in &answer.rejected {
         *summary.rejected.entry(rejection.code.clone()).or_default() += 1;
     }
@@ -209,13 +210,30 @@ fn progress(fixes: usize) -> ProgressBar {
     ProgressBar::new(fixes as u64).with_style(style.expect("the template is constant and valid"))
 }
 
+impl ReplaySummary {
+    /// Nothing counted yet, and no place to count what the door does not tell.
+    fn of(via: Via) -> ReplaySummary {
+        let counted = via.tells_duplicates().then_some(0);
+        ReplaySummary { duplicates: counted, late: counted, ..ReplaySummary::default() }
+    }
+
+    fn yes(&self) -> String {
+        let ReplaySummary { accepted, duplicates, late, .. } = self;
+        match (duplicates, late) {
+            (Some(duplicates), Some(late)) => format!("{accepted} accepted ({late} late), {duplicates} duplicates"),
+            _ => format!("{accepted} acknowledged (MQTT does not tell duplicates and late ones)"),
+        }
+    }
+}
+
 impl fmt::Display for ReplaySummary {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        let ReplaySummary { rows, accepted, duplicates, late, row_errors, seconds, .. } = self;
+        let ReplaySummary { rows, row_errors, seconds, .. } = self;
         let rejected: u64 = self.rejected.values().sum();
         writeln!(
             out,
-            "{rows} rows in {seconds:.1} s: {accepted} accepted ({late} late), {duplicates} duplicates, {rejected} rejected, {row_errors} not understood"
+            "{rows} rows in {seconds:.1} s: {}, {rejected} rejected, {row_errors} not understood",
+            self.yes()
         )?;
         for (code, count) in &self.rejected {
             writeln!(out, "  rejected {code}: {count}")?;

@@ -122,7 +122,7 @@ impl Crowd {
         }
     }
 
-    /// The MQTT topic of this device's reports.
+    /// The MQTT topic for reports of this device.
     pub(super) fn topic(&self, device: usize) -> String {
         let (kind, id) = self.name(device);
         crate::send::topic(kind, &id)

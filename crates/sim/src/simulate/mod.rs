@@ -37,6 +37,8 @@ pub struct SimulateOptions {
     pub url: String,
     /// Its MQTT door, `HOST:PORT`, for [`Via::Mqtt`].
     pub mqtt: String,
+    /// Where watchers connect, if not at `url`.
+    pub watch_url: Option<String>,
     /// Bearer token, if the server asks for one.
     pub token: Option<String>,
     /// The door.
@@ -51,12 +53,14 @@ pub struct SimulateOptions {
     pub duration: Duration,
     /// Connections that the devices share.
     pub connections: usize,
-    /// Most reports in one request or frame: exactly so many in a closed loop, what is due at a pace.
+    /// Most reports in one request or frame: exactly so many in a closed loop, what is due at a pace. Over MQTT each
+    /// publish is one report whatever this says.
     pub batch: usize,
     /// Ignore the interval: each connection sends its next request or frame as soon as the last is acknowledged.
     pub closed_loop: bool,
-    /// In a closed loop: frames or publishes under way on one connection (one request over HTTP).
-    pub in_flight: usize,
+    /// Most frames or publishes under way on one connection (always one request over HTTP, and never more over MQTT
+    /// than the server takes); without it 1 in a closed loop and 256 at a pace.
+    pub in_flight: Option<usize>,
     /// WebSockets on `/api/v1/live` that watch everything and measure device-to-watcher latency.
     pub watchers: usize,
     /// Same seed, same walks.
@@ -71,6 +75,7 @@ impl SimulateOptions {
         SimulateOptions {
             url: url.into(),
             mqtt: MQTT.into(),
+            watch_url: None,
             token: None,
             via: Via::WebSocket,
             drivers: 1000,
@@ -80,11 +85,27 @@ impl SimulateOptions {
             connections: 8,
             batch: 1,
             closed_loop: false,
-            in_flight: 1,
+            in_flight: None,
             watchers: 0,
             seed: 1,
             ledger: None,
         }
+    }
+
+    fn reports_per_frame(&self) -> usize {
+        if let Via::Mqtt(_) = self.via { 1 } else { self.batch.max(1) }
+    }
+
+    /// Where reports go.
+    fn target(&self) -> Result<Target> {
+        match self.via {
+            Via::Mqtt(_) => Target::parse_mqtt(&self.mqtt),
+            Via::Http | Via::WebSocket => Target::parse(&self.url, self.token.clone()),
+        }
+    }
+
+    fn watch_target(&self) -> Result<Target> {
+        Target::parse(self.watch_url.as_ref().unwrap_or(&self.url), self.token.clone())
     }
 }
 
@@ -95,13 +116,12 @@ impl SimulateOptions {
 /// When the address or the ledger cannot be used, the first watcher cannot subscribe, or the server refuses whole
 /// requests.
 pub async fn simulate(options: SimulateOptions) -> Result<SimulateSummary> {
-    let target = Target::parse(&options.url, options.token.clone())?;
+    let target = options.target()?;
     let ledger = options.ledger.as_deref().map(Ledger::open).transpose()?;
     let devices = options.drivers + options.stations;
     let clock = Clock::start();
     let sightings = Arc::new(Sightings::new(options.drivers));
-    let watchers = watch::start(options.watchers, &target, clock, &sightings).await?;
-    let target = if options.via == Via::Mqtt { Target::parse_mqtt(&options.mqtt)? } else { target };
+    let watchers = watch::start(options.watchers, &options.watch_target()?, clock, &sightings).await?;
     let shared = Arc::new(Shared::new(target, &options, clock, ledger, sightings));
     let connections = options.connections.clamp(1, devices.max(1));
     let crowds = (0..connections).map(|member| Crowd::new(&options, member, connections));

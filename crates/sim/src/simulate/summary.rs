@@ -169,10 +169,10 @@ pub struct SimulateSummary {
     pub sent: u64,
     /// Durable by the server's word, duplicates included.
     pub acknowledged: u64,
-    /// Of these, known to the server before: sent again after a lost connection.
-    pub duplicates: u64,
-    /// Of these, older than what the server knew.
-    pub late: u64,
+    /// Of these, known to the server before: sent again after a lost connection. MQTT does not tell.
+    pub duplicates: Option<u64>,
+    /// Of these, older than what the server knew. MQTT does not tell.
+    pub late: Option<u64>,
     /// Refused by the server, by code.
     pub rejected: BTreeMap<String, u64>,
     /// Lost or refused connections and answers that asked to come back later.
@@ -212,12 +212,12 @@ impl SimulateSummary {
             connections,
             via: options.via,
             closed_loop: options.closed_loop,
-            batch: options.batch.max(1),
+            batch: options.reports_per_frame(),
             seconds,
             sent: tally.sent,
             acknowledged: tally.acknowledged,
-            duplicates: tally.duplicates,
-            late: tally.late,
+            duplicates: options.via.tells_duplicates().then_some(tally.duplicates),
+            late: options.via.tells_duplicates().then_some(tally.late),
             rejected: tally.rejected,
             errors: tally.errors,
             unanswered: tally.unanswered,
@@ -226,6 +226,14 @@ impl SimulateSummary {
             latency: Latency::of(&tally.latency),
             lag: Latency::of(&tally.lag),
             watch,
+        }
+    }
+
+    /// What is known of the acknowledged reports beyond their number.
+    fn kinds_of_yes(&self) -> String {
+        match (self.duplicates, self.late) {
+            (Some(duplicates), Some(late)) => format!("({duplicates} duplicates, {late} late)"),
+            _ => "(MQTT does not tell duplicates and late ones)".into(),
         }
     }
 }
@@ -239,10 +247,10 @@ impl fmt::Display for Latency {
 
 impl fmt::Display for SimulateSummary {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        let SimulateSummary { sent, acknowledged, duplicates, late, errors, unanswered, unsent, .. } = self;
+        let SimulateSummary { sent, acknowledged, errors, unanswered, unsent, .. } = self;
         let rejected: u64 = self.rejected.values().sum();
         writeln!(out, "sent          {sent} ({unsent} more were due)")?;
-        writeln!(out, "acknowledged  {acknowledged} ({duplicates} duplicates, {late} late)")?;
+        writeln!(out, "acknowledged  {acknowledged} {}", self.kinds_of_yes())?;
         writeln!(out, "rejected      {rejected}")?;
         for (code, count) in &self.rejected {
             writeln!(out, "  {code}: {count}")?;

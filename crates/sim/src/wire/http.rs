@@ -1,6 +1,7 @@
-//! HTTP/1.1 with keep-alive, one request at a time: as much of it as a JSON API needs. Answers need a Content-Length.
+//! HTTP/1.1 with keep-alive, one request at a time: as much of it as a JSON API needs. Answers have a Content-Length or
+//! come in pieces.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::Wire;
 use super::target::Target;
@@ -43,6 +44,7 @@ struct Head {
     status: u16,
     retry_after_s: Option<u64>,
     length: usize,
+    chunked: bool,
     closing: bool,
 }
 
@@ -61,6 +63,16 @@ impl HttpConnection {
     pub async fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> Result<HttpAnswer> {
         let length = body.len();
         self.ask("POST", path, &format!("content-type: {content_type}\r\ncontent-length: {length}\r\n"), body).await
+    }
+
+    /// As [`HttpConnection::post`], and says which type of answer is wanted.
+    ///
+    /// # Errors
+    /// As for [`HttpConnection::post`].
+    pub async fn post_for(&mut self, path: &str, accept: &str, content_type: &str, body: &[u8]) -> Result<HttpAnswer> {
+        let length = body.len();
+        let headers = format!("accept: {accept}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n");
+        self.ask("POST", path, &headers, body).await
     }
 
     /// Asks for a resource and waits for the answer; errors as for [`HttpConnection::post`].
@@ -83,14 +95,45 @@ impl HttpConnection {
     async fn answer(&mut self) -> Result<HttpAnswer> {
         loop {
             let head = self.head().await?;
-            while self.wire.inbox.len() < head.length {
-                self.wire.receive().await?;
-            }
-            let body = self.wire.inbox.split_to(head.length).freeze();
+            let body = match head.chunked {
+                true => self.chunks().await?,
+                false => self.take(head.length).await?,
+            };
             // 1xx only announces the answer.
             if head.status >= 200 {
                 self.closing = head.closing;
                 return Ok(HttpAnswer { status: head.status, retry_after_s: head.retry_after_s, body });
+            }
+        }
+    }
+
+    async fn take(&mut self, length: usize) -> Result<Bytes> {
+        while self.wire.inbox.len() < length {
+            self.wire.receive().await?;
+        }
+        Ok(self.wire.inbox.split_to(length).freeze())
+    }
+
+    /// A body of unknown length: pieces behind their lengths in hexadecimal, until an empty one. Nobody here sends
+    /// trailers.
+    async fn chunks(&mut self) -> Result<Bytes> {
+        let mut body = BytesMut::new();
+        loop {
+            let line = loop {
+                if let Some(end) = memchr::memmem::find(&self.wire.inbox, b"\r\n") {
+                    break self.wire.inbox.split_to(end + 2);
+                }
+                self.wire.receive().await?;
+            };
+            let digits = std::str::from_utf8(&line).unwrap_or_default().trim();
+            let length = usize::from_str_radix(digits, 16).map_err(|_| self.wire.odd("a piece without a length"))?;
+            if body.len() + length > MAX_BODY_BYTES {
+                return Err(self.wire.odd(format!("an answer of more than {MAX_BODY_BYTES} bytes")));
+            }
+            let piece = self.take(length + 2).await?;
+            body.extend_from_slice(&piece[..length]);
+            if length == 0 {
+                return Ok(body.freeze());
             }
         }
     }
@@ -116,7 +159,8 @@ fn parse_head(head: &[u8]) -> Result<Head, String> {
     let status_line = lines.next().unwrap_or_default();
     let status = status_line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok());
     let status = status.ok_or_else(|| format!("not an HTTP/1.1 status line: '{status_line}'"))?;
-    let mut head = Head { status, retry_after_s: None, length: 0, closing: status_line.starts_with("HTTP/1.0") };
+    let mut head =
+        Head { status, retry_after_s: None, length: 0, chunked: false, closing: status_line.starts_with("HTTP/1.0") };
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         let value = value.trim();
         match name.to_ascii_lowercase().as_str() {
@@ -124,6 +168,7 @@ fn parse_head(head: &[u8]) -> Result<Head, String> {
             // A date is allowed too, but no server of ours sends one.
             "retry-after" => head.retry_after_s = value.parse().ok(),
             "connection" => head.closing |= value.eq_ignore_ascii_case("close"),
+            "transfer-encoding" if value.eq_ignore_ascii_case("chunked") => head.chunked = true,
             "transfer-encoding" => return Err(format!("transfer-encoding '{value}' is not understood here")),
             _ => {}
         }
@@ -143,6 +188,7 @@ mod tests {
         let head = parse_head(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\ncontent-length: 17").unwrap();
         assert_eq!((head.status, head.retry_after_s, head.length, head.closing), (503, Some(2), 17, false));
         assert!(parse_head(b"SSH-2.0-OpenSSH_9.2").is_err());
-        assert!(parse_head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked").is_err());
+        assert!(parse_head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked").unwrap().chunked);
+        assert!(parse_head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip").is_err());
     }
 }

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod mqtt;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,6 +15,8 @@ use serde_json::{Value, json};
 /// What to do with the next request or frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
+    /// As without a mood, to have the next one hit a later request.
+    Take,
     /// Nothing is taken; come back after so many seconds.
     Busy(u32),
     /// Everything is taken, but the connection ends without an answer.
@@ -30,6 +34,7 @@ pub struct State {
     pub moods: VecDeque<Mood>,
     pub connections: u64,
     pub authorizations: BTreeSet<String>,
+    pub broker: mqtt::Broker,
     watchers: Vec<TcpStream>,
 }
 
@@ -48,7 +53,13 @@ impl Stub {
             for stream in listener.incoming() {
                 let (stream, state) = (stream.unwrap(), shared.clone());
                 state.lock().unwrap().connections += 1;
-                std::thread::spawn(move || serve(stream, &state));
+                std::thread::spawn(move || {
+                    stream.set_nodelay(true).ok()?;
+                    let mut first = [0];
+                    stream.peek(&mut first).ok()?;
+                    // No HTTP method begins with it, but every MQTT connection does.
+                    if first == [0x10] { mqtt::serve(stream, &state) } else { serve(stream, &state) }
+                });
             }
         });
         Stub { address, state }
@@ -167,7 +178,7 @@ impl State {
                 self.admit(body);
                 Outcome::Silence
             }
-            None => Outcome::Answer(self.admit(body)),
+            None | Some(Mood::Take) => Outcome::Answer(self.admit(body)),
         }
     }
 

@@ -1,6 +1,8 @@
 //! One connection of the load generator: takes what is due from its crowd, sends it, and books what the
-//! acknowledgements say. Over WebSocket many frames may be under way at a pace; over HTTP one request is. When the
+//! acknowledgements say. Over WebSocket and MQTT many frames may be under way; over HTTP one request is. When the
 //! connection breaks, what was under way goes first on the next one, as it was.
+
+mod publish;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,15 +17,16 @@ use super::schedule::Schedule;
 use super::summary::Tally;
 use super::watch::Sightings;
 use crate::error::Result;
-use crate::send::{Backoff, Batch, INGEST_PATH, NDJSON, Patience, REPORTS_PATH, Via, book, client_id, odd};
+use crate::send::{Backoff, Batch, INGEST_PATH, NDJSON, Patience, REPORTS_PATH, Via, odd};
 use crate::wire::answer::{Answer, Trouble};
 use crate::wire::http::HttpConnection;
-use crate::wire::mqtt::Mqtt;
 use crate::wire::target::Target;
 use crate::wire::websocket::WebSocket;
 
-/// Frames under way on one WebSocket at a pace.
-const MAX_FRAMES_UNDER_WAY: usize = 256;
+/// Frames or publishes under way on one connection at a pace, if nothing else is said.
+const USUALLY_UNDER_WAY: usize = 256;
+/// The most that can be asked for.
+const MAX_UNDER_WAY: usize = 10_000;
 /// After the end, how long to wait for outstanding acknowledgements.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Time to open connections before sending begins.
@@ -64,10 +67,12 @@ impl Shared {
         Shared {
             target,
             via: options.via,
-            // A publish is one report.
-            batch: if options.via == Via::Mqtt { 1 } else { options.batch.max(1) },
+            batch: options.reports_per_frame(),
             closed_loop: options.closed_loop,
-            most_under_way: if options.closed_loop { options.in_flight.clamp(1, 10_000) } else { MAX_FRAMES_UNDER_WAY },
+            most_under_way: options
+                .in_flight
+                .unwrap_or(if options.closed_loop { 1 } else { USUALLY_UNDER_WAY })
+                .clamp(1, MAX_UNDER_WAY),
             interval: options.interval,
             start_us,
             end_us: start_us + options.duration.as_micros() as u64,
@@ -146,7 +151,7 @@ impl Session {
             let outcome = match self.shared.via {
                 Via::WebSocket => self.over_websocket().await,
                 Via::Http => self.over_http().await,
-                Via::Mqtt => self.over_mqtt().await,
+                Via::Mqtt(version) => self.over_mqtt(version).await,
             };
             let Err(error) = outcome else { return Ok(()) };
             if !error.is_connection_loss() {
@@ -193,41 +198,6 @@ impl Session {
                 if answer.ack != acknowledged_frames {
                     return Err(odd(&self.shared.target, format!("frame {} acknowledged out of turn", answer.ack)));
                 }
-                self.settle(&answer).await?;
-            }
-        }
-    }
-
-    /// A frame of one report is a publish; the server acknowledges in the order of sending.
-    async fn over_mqtt(&mut self) -> Result<()> {
-        let mut mqtt = Mqtt::connect(&self.shared.target, &client_id()).await?;
-        self.shared.begin().await;
-        let most = self.shared.most_under_way;
-        let mut ids = VecDeque::new();
-        loop {
-            while self.under_way.len() < most {
-                let Some(frame) = self.next_frame() else { break };
-                self.write(&frame);
-                ids.push_back(mqtt.publish(&self.crowd.topic(frame[0].device), self.lines.body()));
-                self.under_way.push_back(frame);
-            }
-            mqtt.flush()?;
-            if self.is_over() && self.under_way.is_empty() {
-                mqtt.close();
-                return Ok(());
-            }
-            let next_due = self.shared.clock.instant(self.next_due_us());
-            let may_send = self.under_way.len() < most && !self.is_over();
-            tokio::select! {
-                outcome = mqtt.receive() => outcome?,
-                () = tokio::time::sleep_until(next_due), if may_send => {}
-            }
-            while let Some(ack) = mqtt.ack()? {
-                if ids.pop_front() != Some(ack.id) {
-                    return Err(odd(&self.shared.target, format!("publish {} acknowledged out of turn", ack.id)));
-                }
-                let mut answer = Answer::default();
-                book(&mut answer, 0, ack.refusal);
                 self.settle(&answer).await?;
             }
         }

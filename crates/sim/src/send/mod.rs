@@ -1,19 +1,25 @@
 //! Reliable sending: a batch goes out, its answer comes back, and what stands in between (a busy server, a broken
 //! connection) is waited out. At least once: after a break the batch is sent again as it was, and the server says
-//! `duplicate` for what it had already.
+//! `duplicate` for what it had already. Over MQTT, where each report has its own answer, only what has none yet goes again.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod patience;
+mod publish;
+
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::error::{Error, Result};
-use crate::random::Random;
 use crate::report::Report;
-use crate::wire::answer::{Answer, Rejection, Trouble};
+use crate::wire::answer::Answer;
 use crate::wire::http::HttpConnection;
-use crate::wire::mqtt::{Mqtt, Refusal};
+use crate::wire::mqtt::{Mqtt, Version};
 use crate::wire::target::Target;
 use crate::wire::websocket::WebSocket;
+pub(crate) use patience::Backoff;
+pub use patience::Patience;
+use publish::Publishing;
+pub(crate) use publish::{LATER_S, book, client_id, topic};
 
 /// Where batches go.
 pub(crate) const REPORTS_PATH: &str = "/api/v1/reports";
@@ -25,31 +31,31 @@ pub(crate) const NDJSON: &str = "application/x-ndjson";
 
 /// The public door to send through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(into = "&'static str")]
 pub enum Via {
     /// `POST /api/v1/reports` on kept-alive connections.
     Http,
     /// `/api/v1/ingest`.
     WebSocket,
     /// One publish a report, QoS 1. Says taken or not; does not tell new reports from known ones.
-    Mqtt,
+    Mqtt(Version),
 }
 
-/// How long to keep trying one batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// Attempts for one batch, at least 1.
-    pub attempts: u32,
-    /// Pause after the first failure; it doubles with each further one, with a random part.
-    pub first_wait: Duration,
-    /// Longest pause, also where the server asks for more.
-    pub longest_wait: Duration,
+impl Via {
+    /// True if answers through this door tell duplicates and late reports from other accepted ones.
+    pub fn tells_duplicates(self) -> bool {
+        !matches!(self, Via::Mqtt(_))
+    }
 }
 
-impl Default for Patience {
-    /// About a minute and a half.
-    fn default() -> Self {
-        Patience { attempts: 25, first_wait: Duration::from_millis(50), longest_wait: Duration::from_secs(5) }
+impl From<Via> for &'static str {
+    fn from(via: Via) -> &'static str {
+        match via {
+            Via::Http => "http",
+            Via::WebSocket => "websocket",
+            Via::Mqtt(Version::V5) => "mqtt",
+            Via::Mqtt(Version::V3) => "mqtt-3.1.1",
+        }
     }
 }
 
@@ -92,49 +98,13 @@ impl Batch {
     }
 }
 
-/// Growing pauses between attempts.
-#[derive(Debug)]
-pub(crate) struct Backoff {
-    patience: Patience,
-    attempts: u32,
-    random: Random,
-}
-
-impl Backoff {
-    pub(crate) fn new(patience: Patience) -> Backoff {
-        // Clients that lost the same server must not come back in step; which of them comes when need not be
-        // repeatable.
-        let seed =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
-        Backoff { patience, attempts: 0, random: Random::new(seed) }
-    }
-
-    /// Pauses, for as long as the server asked or else a little longer than the last time.
-    ///
-    /// # Errors
-    /// When all attempts are used up; `last` is named.
-    pub(crate) async fn pause(&mut self, asked: Option<Duration>, last: impl ToString) -> Result<()> {
-        self.attempts += 1;
-        if self.attempts >= self.patience.attempts {
-            return Err(Error::GivenUp { attempts: self.attempts, last: last.to_string() });
-        }
-        tokio::time::sleep(asked.unwrap_or_else(|| self.next_wait()).min(self.patience.longest_wait)).await;
-        Ok(())
-    }
-
-    fn next_wait(&mut self) -> Duration {
-        let doubled = self.patience.first_wait * 2_u32.pow((self.attempts - 1).min(10));
-        doubled.min(self.patience.longest_wait).mul_f64(self.random.between(0.5, 1.0))
-    }
-}
-
 /// What one attempt came to.
 enum Outcome {
     Settled(Answer),
     Later { wait: Duration, why: String },
 }
 
-/// An open connection of either sort.
+/// An open connection of any sort.
 enum Link {
     Http(HttpConnection),
     WebSocket { socket: WebSocket, frames: u64 },
@@ -168,23 +138,41 @@ impl Sender {
     /// # Errors
     /// When the server refuses the request as a whole, is not understood, or patience ends.
     pub async fn send(&mut self, batch: &Batch) -> Result<Answer> {
+        let mut publishing = Publishing::default();
         let mut backoff = Backoff::new(self.patience);
         loop {
-            match self.attempt(batch).await {
+            let settled = publishing.settled();
+            let outcome = self.attempt(batch, &mut publishing).await;
+            if publishing.settled() > settled {
+                backoff = Backoff::new(self.patience);
+            }
+            match outcome {
                 Ok(Outcome::Settled(answer)) => return Ok(answer),
                 Ok(Outcome::Later { wait, why }) => backoff.pause(Some(wait), why).await?,
                 Err(error) if error.is_connection_loss() => {
                     self.losses += 1;
-                    backoff.pause(None, error).await?;
+                    backoff.pause(None, self.explained(&error)).await?;
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
+    /// Waits while there is nothing to send, without being taken for dead. A connection that breaks meanwhile is made
+    /// anew with the next batch.
+    pub async fn idle_until(&mut self, end: Instant) {
+        if let Some(Link::Mqtt(mqtt)) = &mut self.link
+            && mqtt.idle_until(end).await.is_err()
+        {
+            self.losses += 1;
+            self.link = None;
+        }
+        tokio::time::sleep_until(end).await;
+    }
+
     /// The connection is put back only when it is in step again, so that neither an error nor a dropped future can
     /// leave an answer behind for the next batch.
-    async fn attempt(&mut self, batch: &Batch) -> Result<Outcome> {
+    async fn attempt(&mut self, batch: &Batch, publishing: &mut Publishing) -> Result<Outcome> {
         let mut link = match self.link.take() {
             Some(link) => link,
             None => self.connect().await?,
@@ -199,7 +187,7 @@ impl Sender {
                     Answer::parse(&socket.next_message().await?).map_err(|reason| odd(&self.target, reason))?;
                 in_turn(answer, *frames, &self.target)?
             }
-            Link::Mqtt(mqtt) => publish_all(mqtt, &batch.body, &self.target).await?,
+            Link::Mqtt(mqtt) => publishing.run(mqtt, &batch.body, &self.target).await?,
         };
         self.link = Some(link);
         self.outcome(batch, answer)
@@ -215,77 +203,23 @@ impl Sender {
         Ok(Outcome::Settled(answer))
     }
 
+    fn explained(&self, loss: &Error) -> String {
+        match self.via {
+            Via::Mqtt(Version::V3) => {
+                format!("{loss}; MQTT 3.1.1 has no other word for a refused report, version 5 would say why")
+            }
+            _ => loss.to_string(),
+        }
+    }
+
     async fn connect(&self) -> Result<Link> {
         Ok(match self.via {
             Via::Http => Link::Http(HttpConnection::connect(&self.target).await?),
             Via::WebSocket => {
                 Link::WebSocket { socket: WebSocket::connect(&self.target, INGEST_PATH).await?, frames: 0 }
             }
-            Via::Mqtt => Link::Mqtt(Mqtt::connect(&self.target, &client_id()).await?),
+            Via::Mqtt(version) => Link::Mqtt(Mqtt::connect(&self.target, &client_id(), version).await?),
         })
-    }
-}
-
-/// A client id that no other connection of any generator has.
-pub(crate) fn client_id() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("drover-sim-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Publishes every line of a batch and waits for all acknowledgements.
-async fn publish_all(mqtt: &mut Mqtt, lines: &[u8], target: &Target) -> Result<Answer> {
-    let mut under_way = VecDeque::new();
-    for line in lines.split(|byte| *byte == b'\n') {
-        under_way.push_back(mqtt.publish(&topic_of(line, target)?, line));
-    }
-    mqtt.flush()?;
-    let mut answer = Answer::default();
-    let mut index = 0;
-    while !under_way.is_empty() {
-        mqtt.receive().await?;
-        while let Some(ack) = mqtt.ack()? {
-            if under_way.pop_front() != Some(ack.id) {
-                return Err(odd(target, format!("publish {} acknowledged out of turn", ack.id)));
-            }
-            book(&mut answer, index, ack.refusal);
-            index += 1;
-        }
-    }
-    Ok(answer)
-}
-
-/// Adds what one acknowledgement says to the answer about all.
-pub(crate) fn book(answer: &mut Answer, index: usize, refusal: Option<Refusal>) {
-    match refusal {
-        None => answer.accepted += 1,
-        Some(Refusal { later: true, reason }) => {
-            answer.error = Some(Trouble { code: "later".into(), message: reason, retry_after_s: Some(1.0) });
-        }
-        Some(Refusal { later: false, reason }) => {
-            // The reason begins with the word for programs.
-            let (code, message) = reason.split_once(": ").unwrap_or((&reason, ""));
-            let (code, message) = (code.to_owned(), message.to_owned());
-            answer.rejected.push(Rejection { index, code, field: None, message });
-        }
-    }
-}
-
-/// The topic that a report goes to, from its own name.
-pub(crate) fn topic_of(line: &[u8], target: &Target) -> Result<String> {
-    #[derive(serde::Deserialize)]
-    struct Named<'a> {
-        kind: &'a str,
-        id: std::borrow::Cow<'a, str>,
-    }
-    let Named { kind, id } = serde_json::from_slice(line).map_err(|error| odd(target, error.to_string()))?;
-    Ok(topic(kind, &id))
-}
-
-/// The topic of an asset's reports.
-pub(crate) fn topic(kind: &str, id: &str) -> String {
-    match kind {
-        "station" => format!("ev/station/{id}/telemetry"),
-        _ => format!("{kind}s/{id}/location"),
     }
 }
 

@@ -1,0 +1,310 @@
+//! The catalogue: a connection to the SQLite file, and what it said when it was last looked at. Commits are in
+//! `commit`, what is forgotten in `expire`. Everything here waits for the disk; call it from the lake's threads only.
+
+use super::create::{self, PARTITION_ID, TABLE_ID};
+use super::stats::{Bound, at};
+use super::{CATALOG, DATA, Error, OURS, TABLE};
+use crate::schema::{READING_COLUMNS_MAX, reading_columns, report_schema};
+use crate::{Key, LakeFile, ReadingColumn};
+use arrow::datatypes::SchemaRef;
+use drover_model::Kind;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::runtime::Runtime;
+
+/// So long a statement waits for another program that holds the catalogue locked.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The open catalogue of one lake.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    pub(super) runtime: Runtime,
+    pub(super) connection: SqliteConnection,
+    pub(crate) path: PathBuf,
+    /// The folder of all data, absolute.
+    pub(crate) data: Arc<Path>,
+    pub(crate) schema: SchemaRef,
+    pub(crate) head: Head,
+}
+
+/// The newest snapshot, as last seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Head {
+    pub(crate) snapshot: i64,
+    pub(crate) schema_version: i64,
+    pub(crate) next_catalog_id: i64,
+    pub(crate) next_file_id: i64,
+    /// Last position of the log that is in files.
+    pub(crate) cursor: u64,
+    /// Positions that could not be had from the log so far.
+    pub(crate) gap: u64,
+}
+
+/// A live file as the catalogue has it.
+pub(crate) enum Found {
+    Ours(LakeFile),
+    /// Not written by Drover, or without the statistics that Drover writes.
+    Foreign(PathBuf),
+}
+
+/// Now, ms UTC.
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+impl Catalog {
+    /// Opens the lake in `folder` and makes it if it is not there. Afterwards the table has at least the columns of
+    /// `readings`, and the catalogue knows where it lies now (it may have been moved).
+    pub(crate) fn open(folder: &Path, readings: &[ReadingColumn]) -> Result<Catalog, Error> {
+        let data = folder.join(DATA);
+        let table = data.join(TABLE);
+        std::fs::create_dir_all(&table).map_err(Error::file(&table, "making the folder"))?;
+        let data = data.canonicalize().map_err(Error::file(&data, "finding the folder"))?;
+        let mut catalog = Catalog::connect(&folder.join(CATALOG), data, false)?;
+        catalog.make_if_new()?;
+        catalog.check_version()?;
+        catalog.note_data_path()?;
+        catalog.look()?;
+        catalog.add_readings(readings)?;
+        Ok(catalog)
+    }
+
+    /// Opens a lake that is there, for reading only.
+    pub(crate) fn open_to_read(folder: &Path) -> Result<Catalog, Error> {
+        let data = folder.join(DATA);
+        let data = data.canonicalize().map_err(Error::file(&data, "finding the folder"))?;
+        let mut catalog = Catalog::connect(&folder.join(CATALOG), data, true)?;
+        catalog.check_version()?;
+        catalog.look()?;
+        Ok(catalog)
+    }
+
+    fn connect(path: &Path, data: PathBuf, read_only: bool) -> Result<Catalog, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(Error::file(path, "starting"))?;
+        let mut options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT);
+        options = match read_only {
+            true => options.read_only(true),
+            false => options
+                .create_if_missing(true)
+                // Others read while Drover writes.
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full),
+        };
+        let connection = runtime.block_on(options.connect());
+        let connection =
+            connection.map_err(|source| Error::Catalog { path: path.into(), action: "opening", source })?;
+        let (data, schema) = (data.into(), report_schema(&[]));
+        Ok(Catalog { runtime, connection, path: path.into(), data, schema, head: Head::default() })
+    }
+
+    pub(super) fn failed(&self, action: &'static str) -> impl FnOnce(sqlx::Error) -> Error + use<> {
+        let path = self.path.clone();
+        move |source| Error::Catalog { path, action, source }
+    }
+
+    fn make_if_new(&mut self) -> Result<(), Error> {
+        let failed = self.failed("making the tables");
+        let made = self.runtime.block_on(async {
+            let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+            let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'ducklake_metadata'";
+            if sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *transaction).await? == 0 {
+                create::make(&mut transaction).await?;
+            }
+            transaction.commit().await
+        });
+        made.map_err(failed)
+    }
+
+    fn check_version(&mut self) -> Result<(), Error> {
+        match self.metadata("version")?.as_deref() {
+            Some("1.0") => Ok(()),
+            found => {
+                let found = found.unwrap_or("no version");
+                let problem = format!("the catalogue has DuckLake format {found}, this build reads and writes 1.0");
+                Err(Error::unusable(&self.path, problem))
+            }
+        }
+    }
+
+    fn metadata(&mut self, key: &str) -> Result<Option<String>, Error> {
+        let failed = self.failed("reading its settings");
+        let sql = "SELECT \"value\" FROM ducklake_metadata WHERE \"key\" = ? AND \"scope\" IS NULL";
+        let value = sqlx::query_scalar(sql).bind(key).fetch_optional(&mut self.connection);
+        self.runtime.block_on(value).map_err(failed)
+    }
+
+    /// Other readers go by this path; all others in the catalogue are relative to it.
+    fn note_data_path(&mut self) -> Result<(), Error> {
+        let path = format!("{}/", self.data.display());
+        if self.metadata("data_path")?.as_deref() == Some(path.as_str()) {
+            return Ok(());
+        }
+        let failed = self.failed("writing the data path");
+        let written = self.runtime.block_on(async {
+            let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+            let sql = "DELETE FROM ducklake_metadata WHERE \"key\" = 'data_path' AND \"scope\" IS NULL";
+            sqlx::query(sql).execute(&mut *transaction).await?;
+            let sql = "INSERT INTO ducklake_metadata VALUES ('data_path', ?, NULL, NULL)";
+            sqlx::query(sql).bind(&path).execute(&mut *transaction).await?;
+            transaction.commit().await
+        });
+        written.map_err(failed)
+    }
+
+    /// Reads the newest snapshot and the columns.
+    pub(crate) fn look(&mut self) -> Result<(), Error> {
+        let failed = self.failed("reading the newest snapshot");
+        let found = self.runtime.block_on(async {
+            let head = head(&mut self.connection).await?;
+            sqlx::Result::Ok((head, create::columns(&mut self.connection).await?))
+        });
+        let (head, schema) = found.map_err(failed)?;
+        self.head = head;
+        self.schema = schema.map_err(|problem| Error::unusable(&self.path, problem))?;
+        Ok(())
+    }
+
+    fn add_readings(&mut self, wanted: &[ReadingColumn]) -> Result<(), Error> {
+        let mut columns = reading_columns(&self.schema);
+        let known = self.schema.fields().len();
+        for column in wanted {
+            match columns.iter().find(|known| known.name == column.name) {
+                Some(known) if known.kind == column.kind => {}
+                Some(_) => {
+                    let problem = format!("the column {} exists with another type; give the reading that", column.name);
+                    return Err(Error::unusable(&self.path, problem));
+                }
+                None => columns.push(column.clone()),
+            }
+        }
+        if columns.len() > READING_COLUMNS_MAX {
+            let problem = format!("{} promoted readings; at most {READING_COLUMNS_MAX} are allowed", columns.len());
+            return Err(Error::unusable(&self.path, problem));
+        }
+        let schema = report_schema(&columns);
+        if schema.fields().len() > known {
+            self.commit_columns(&schema, known)?;
+        }
+        Ok(())
+    }
+
+    /// The files of the newest snapshot, ordered by day and number.
+    pub(crate) fn files(&mut self) -> Result<Vec<Found>, Error> {
+        let failed = self.failed("reading the files");
+        let (files, bounds) = self.runtime.block_on(live_files(&mut self.connection)).map_err(failed)?;
+        let mut found = Vec::with_capacity(files.len());
+        for row in &files {
+            found.push(self.lake_file(row, &bounds).map_err(self.failed("reading a file's row"))?);
+        }
+        found.sort_by_key(|found| match found {
+            Found::Ours(file) => (file.day, file.id),
+            Found::Foreign(_) => (i32::MAX, 0),
+        });
+        Ok(found)
+    }
+
+    fn lake_file(&self, row: &SqliteRow, bounds: &Bounds) -> Result<Found, sqlx::Error> {
+        let id: i64 = row.try_get(0)?;
+        let path = self.absolute(row.try_get(1)?, row.try_get(2)?);
+        let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(OURS));
+        let known = ours.then(|| file_bounds(bounds, id, &self.schema)).flatten();
+        let Some((first, last, event_time, position)) = known else { return Ok(Found::Foreign(path)) };
+        Ok(Found::Ours(LakeFile {
+            id,
+            path,
+            rows: row.try_get::<i64, _>(3)? as u64,
+            bytes: row.try_get::<i64, _>(4)? as u64,
+            footer_bytes: row.try_get::<i64, _>(5)? as u64,
+            day: super::calendar::day_of(event_time.0),
+            first,
+            last,
+            event_time: event_time.0..=event_time.1,
+            position: position.0..=position.1,
+        }))
+    }
+
+    /// A data file's path is relative to the table's folder, as a rule.
+    fn absolute(&self, path: String, relative: i64) -> PathBuf {
+        if relative != 0 { self.data.join(TABLE).join(path) } else { path.into() }
+    }
+}
+
+/// Least and greatest value by file and column, as texts.
+type Bounds = HashMap<(i64, i64), (Option<String>, Option<String>)>;
+
+async fn live_files(connection: &mut SqliteConnection) -> Result<(Vec<SqliteRow>, Bounds), sqlx::Error> {
+    // One transaction, so that both tables are seen at the same moment.
+    let mut transaction = connection.begin().await?;
+    let sql = "SELECT data_file_id, path, path_is_relative, record_count, file_size_bytes, footer_size \
+               FROM ducklake_data_file WHERE table_id = ? AND end_snapshot IS NULL";
+    let files = sqlx::query(sql).bind(TABLE_ID).fetch_all(&mut *transaction).await?;
+    let columns = [at::KIND, at::ID, at::EVENT_TIME, at::POSITION].map(|column| (column + 1).to_string()).join(",");
+    let sql = format!(
+        "SELECT data_file_id, column_id, min_value, max_value FROM ducklake_file_column_stats \
+         WHERE table_id = {TABLE_ID} AND column_id IN ({columns})"
+    );
+    let mut bounds = HashMap::new();
+    for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *transaction).await? {
+        bounds.insert((row.try_get(0)?, row.try_get(1)?), (row.try_get(2)?, row.try_get(3)?));
+    }
+    transaction.commit().await?;
+    Ok((files, bounds))
+}
+
+/// Least and greatest value.
+type Pair = (Bound, Bound);
+
+/// First and last key, event times, positions.
+type FileBounds = (Key, Key, (i64, i64), (u64, u64));
+
+fn file_bounds(bounds: &Bounds, file: i64, schema: &SchemaRef) -> Option<FileBounds> {
+    let of = |column: usize| {
+        let (least, greatest) = bounds.get(&(file, column as i64 + 1))?;
+        let kind = schema.field(column).data_type();
+        Some((Bound::parse(least.as_deref()?, kind)?, Bound::parse(greatest.as_deref()?, kind)?))
+    };
+    let of_columns = (of(at::KIND)?, of(at::ID)?, of(at::EVENT_TIME)?, of(at::POSITION)?);
+    keys_and_ranges(of_columns)
+}
+
+/// The four pairs of bounds that a [`LakeFile`] names; `None` if they are of other types.
+pub(super) fn keys_and_ranges((kind, id, event_time, position): (Pair, Pair, Pair, Pair)) -> Option<FileBounds> {
+    let (Bound::Text(first_kind), Bound::Text(last_kind)) = kind else { return None };
+    let (Bound::Text(first_id), Bound::Text(last_id)) = id else { return None };
+    let (Bound::Whole(first_time), Bound::Whole(last_time)) = event_time else { return None };
+    let (Bound::Whole(first_position), Bound::Whole(last_position)) = position else { return None };
+    let first = Key { kind: Kind::parse(&first_kind)?, id: first_id.into() };
+    let last = Key { kind: Kind::parse(&last_kind)?, id: last_id.into() };
+    Some((first, last, (first_time as i64, last_time as i64), (first_position as u64, last_position as u64)))
+}
+
+/// The newest snapshot. The cursor is that of the newest one that Drover made.
+pub(super) async fn head(connection: &mut SqliteConnection) -> Result<Head, sqlx::Error> {
+    let sql = "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id FROM ducklake_snapshot \
+               ORDER BY snapshot_id DESC LIMIT 1";
+    let row = sqlx::query(sql).fetch_one(&mut *connection).await?;
+    let sql = "SELECT json_extract(commit_extra_info, '$.cursor'), json_extract(commit_extra_info, '$.gap') \
+               FROM ducklake_snapshot_changes WHERE commit_extra_info LIKE '{\"cursor\":%' \
+               ORDER BY snapshot_id DESC LIMIT 1";
+    let extra = sqlx::query(sql).fetch_optional(&mut *connection).await?;
+    let (cursor, gap): (i64, i64) = match &extra {
+        Some(row) => (row.try_get(0)?, row.try_get(1)?),
+        None => (0, 0),
+    };
+    Ok(Head {
+        snapshot: row.try_get(0)?,
+        schema_version: row.try_get(1)?,
+        next_catalog_id: row.try_get(2)?,
+        next_file_id: row.try_get(3)?,
+        cursor: cursor as u64,
+        gap: gap as u64,
+    })
+}
+
+/// What a commit of columns or files needs to know of the table.
+pub(super) const IDS: (i64, i64) = (TABLE_ID, PARTITION_ID);

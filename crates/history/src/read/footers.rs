@@ -1,0 +1,174 @@
+//! Open files with their parsed footers and page indexes, kept for the next read, within a bound of bytes.
+
+use super::ReadError;
+use crate::{LakeFile, View};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::reader::{ChunkReader, Length};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Files that are open at most, whatever their footers weigh.
+const FILES_MAX: usize = 512;
+/// Bytes of parsed footers, unless told otherwise.
+const BYTES_DEFAULT: usize = 32 << 20;
+
+/// A file that can be read from any thread: every read says where.
+#[derive(Debug, Clone)]
+pub(super) struct Positioned {
+    file: Arc<File>,
+    bytes: u64,
+}
+
+impl Length for Positioned {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl ChunkReader for Positioned {
+    type T = Reading;
+
+    fn get_read(&self, start: u64) -> Result<Reading, ParquetError> {
+        Ok(Reading { file: self.file.clone(), at: start })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        // A damaged footer may name any length.
+        if start.checked_add(length as u64).is_none_or(|end| end > self.bytes) {
+            return Err(ParquetError::EOF(format!("{length} bytes at {start} of a file of {}", self.bytes)));
+        }
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(bytes.into())
+    }
+}
+
+/// Reads on from a place.
+#[derive(Debug)]
+pub(super) struct Reading {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for Reading {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(into, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+/// A file that is ready to be read.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) reader: Positioned,
+    pub(super) metadata: ArrowReaderMetadata,
+}
+
+#[derive(Debug)]
+struct Kept {
+    opened: Arc<Opened>,
+    bytes: usize,
+    used: u64,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    kept: HashMap<i64, Kept>,
+    bytes: usize,
+    clock: u64,
+}
+
+/// Footers of files that were read lately. One for all readers of a lake.
+#[derive(Debug)]
+pub struct Footers {
+    files: Mutex<Files>,
+    max_bytes: usize,
+}
+
+impl Default for Footers {
+    fn default() -> Footers {
+        Footers::new(BYTES_DEFAULT)
+    }
+}
+
+impl Footers {
+    /// Keeps up to so many bytes.
+    pub fn new(max_bytes: usize) -> Footers {
+        Footers { files: Mutex::default(), max_bytes }
+    }
+
+    pub(super) fn open(&self, view: &View, file: &LakeFile) -> Result<Arc<Opened>, ReadError> {
+        if let Some(opened) = self.files.lock().find(file.id) {
+            return Ok(opened);
+        }
+        let opened = guarded(file, || open(file))?;
+        let opened = Arc::new(opened);
+        let mut files = self.files.lock();
+        files.add(file.id, &opened);
+        // Files that were merged or expired must not stay open: their space would stay taken.
+        files.keep_only(view, self.max_bytes);
+        Ok(opened)
+    }
+}
+
+impl Files {
+    fn find(&mut self, id: i64) -> Option<Arc<Opened>> {
+        self.clock += 1;
+        let kept = self.kept.get_mut(&id)?;
+        kept.used = self.clock;
+        Some(kept.opened.clone())
+    }
+
+    fn add(&mut self, id: i64, opened: &Arc<Opened>) {
+        let bytes = opened.metadata.metadata().memory_size();
+        let kept = Kept { opened: opened.clone(), bytes, used: self.clock };
+        self.bytes += bytes;
+        if let Some(twice) = self.kept.insert(id, kept) {
+            self.bytes -= twice.bytes;
+        }
+    }
+
+    fn keep_only(&mut self, view: &View, max_bytes: usize) {
+        let known: std::collections::HashSet<i64> = view.files.iter().map(|file| file.id).collect();
+        self.kept.retain(|id, _| known.contains(id));
+        self.bytes = self.kept.values().map(|kept| kept.bytes).sum();
+        while (self.bytes > max_bytes || self.kept.len() > FILES_MAX) && self.kept.len() > 1 {
+            let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.used).map(|(id, _)| *id);
+            if let Some(kept) = oldest.and_then(|id| self.kept.remove(&id)) {
+                self.bytes -= kept.bytes;
+            }
+        }
+    }
+}
+
+fn open(file: &LakeFile) -> Result<Opened, ParquetError> {
+    let opened = File::open(&file.path)?;
+    let bytes = opened.metadata()?.len();
+    if bytes != file.bytes {
+        return Err(ParquetError::General(format!("it has {bytes} bytes; {} were written", file.bytes)));
+    }
+    let reader = Positioned { file: Arc::new(opened), bytes };
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let metadata = ArrowReaderMetadata::load(&reader, options)?;
+    Ok(Opened { reader, metadata })
+}
+
+/// Runs what reads a file, and makes an error that names it of whatever goes wrong. The decoding library checks much,
+/// not all: damaged bytes may make it panic, and that must not reach the reader's thread.
+pub(super) fn guarded<T>(file: &LakeFile, read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ReadError> {
+    let damaged = |why: String| ReadError::Damaged { file: file.path.clone(), why };
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(damaged(error.to_string())),
+        Err(_) => Err(damaged("its bytes make no sense".into())),
+    }
+}

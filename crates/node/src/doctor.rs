@@ -1,0 +1,34 @@
+//! Is a data folder whole? Looks at every log and at history; changes nothing, and may run beside a node.
+
+use anyhow::Context;
+use drover_history::Finding;
+use drover_log::{Damage, Stream, verify};
+use std::path::Path;
+
+/// Everything that is wrong in a data folder, logs first. `deep` reads every row of history.
+pub fn look_into(data: &Path, deep: bool) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for stream in Stream::ALL {
+        let folder = stream.folder(&data.join("log"));
+        if folder.is_dir() {
+            let damages = verify(&folder).with_context(|| format!("log in {}", folder.display()))?;
+            findings.extend(damages.iter().map(of_log));
+        }
+    }
+    let lake = data.join("lake");
+    if lake.is_dir() {
+        let found = drover_history::check(&lake, None, deep);
+        findings.extend(found.with_context(|| format!("history in {}", lake.display()))?);
+    }
+    Ok(findings)
+}
+
+fn of_log(damage: &Damage) -> Finding {
+    Finding {
+        path: damage.path.clone(),
+        problem: damage.to_string(),
+        advice: "these reports are lost to whatever has not read them yet; what follows them is not. Check the disk, \
+                 and restore the file from a backup if there is one"
+            .into(),
+    }
+}
