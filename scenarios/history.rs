@@ -74,9 +74,16 @@ fn every_reader_gives_the_same_day_while_the_node_runs() {
     assert_eq!(ours, theirs);
 
     let (bus, count) = (ours[0][0].as_str().expect("an id"), ours[0][1].as_u64().expect("a number"));
-    let route = node.get(&format!("/api/v1/vehicles/{bus}/route?start_time=2015-03-07T00:00:00Z&end_time=2015-03-09T00:00:00Z")).expect(200);
+    let route = node
+        .get(&format!("/api/v1/vehicles/{bus}/route?start_time=2015-03-07T00:00:00Z&end_time=2015-03-09T00:00:00Z"))
+        .expect(200);
     assert_eq!(route["count"], count);
-    let theirs = duckdb(&data, &format!("SELECT epoch_ms(event_time), CAST(latitude AS DOUBLE), position FROM reports WHERE id = '{bus}' ORDER BY event_time, position"));
+    let theirs = duckdb(
+        &data,
+        &format!(
+            "SELECT epoch_ms(event_time), CAST(latitude AS DOUBLE), position FROM reports WHERE id = '{bus}' ORDER BY event_time, position"
+        ),
+    );
     let point = |point: &Value| {
         let time = drover_model::parse_time(point["timestamp"].as_str().expect("a time")).expect("RFC 3339");
         json!([time, point["latitude"], point["position"]])
@@ -96,7 +103,10 @@ fn a_route_comes_in_pages_simplified_and_as_other_formats() {
     let node = Node::start_with(&folder.path().join("data"), "127.0.0.1:0", &NEVER);
     play(&node);
     let bus = one(&node, "SELECT id FROM reports GROUP BY id ORDER BY count(*) DESC, id LIMIT 1");
-    let base = format!("/api/v1/vehicles/{}/route?start_time=2015-03-07T00:00:00Z&end_time=2015-03-09T00:00:00Z", bus.as_str().expect("an id"));
+    let base = format!(
+        "/api/v1/vehicles/{}/route?start_time=2015-03-07T00:00:00Z&end_time=2015-03-09T00:00:00Z",
+        bus.as_str().expect("an id")
+    );
     let whole = node.get(&base).expect(200);
     let mut paged = Vec::new();
     let mut cursor = String::new();
@@ -115,12 +125,17 @@ fn a_route_comes_in_pages_simplified_and_as_other_formats() {
     assert!(simple["count"].as_u64() < whole["count"].as_u64(), "{} of {}", simple["count"], whole["count"]);
     let geojson = node.get(&format!("{base}&format=geojson")).expect(200);
     let line = &geojson["features"][0]["geometry"];
-    assert_eq!((&line["type"], line["coordinates"].as_array().map(Vec::len)), (&json!("LineString"), whole["count"].as_u64().map(|n| n as usize)));
+    assert_eq!(
+        (&line["type"], line["coordinates"].as_array().map(Vec::len)),
+        (&json!("LineString"), whole["count"].as_u64().map(|n| n as usize))
+    );
     let gpx = node.get(&format!("{base}&format=gpx"));
     assert_eq!(gpx.content_type, "application/gpx+xml");
     assert_eq!(gpx.text().matches("<trkpt ").count() as u64, whole["count"].as_u64().expect("a number"));
 
-    for (query, field) in [("&limit=0", "limit"), ("&cursor=x", "cursor"), ("&tolerance=-1", "tolerance"), ("&format=kml", "format")] {
+    for (query, field) in
+        [("&limit=0", "limit"), ("&cursor=x", "cursor"), ("&tolerance=-1", "tolerance"), ("&format=kml", "format")]
+    {
         let refused = node.get(&format!("{base}{query}")).expect(422);
         assert_eq!(refused["error"]["details"]["field"], field, "{refused}");
     }
@@ -132,15 +147,20 @@ fn the_map_and_a_place_as_they_were() {
     let node = Node::start_with(&folder.path().join("data"), "127.0.0.1:0", &NEVER);
     let noon = now_ms() - 6 * 3_600_000;
     let minute = 60_000;
-    for (id, minutes, latitude) in [("a", 0, 41.0), ("a", 10, 41.1), ("a", 20, 41.2), ("b", 5, 42.0), ("old", -90, 43.0)] {
+    for (id, minutes, latitude) in
+        [("a", 0, 41.0), ("a", 10, 41.1), ("a", 20, 41.2), ("b", 5, 42.0), ("old", -90, 43.0)]
+    {
         node.report(&[report("vehicle", id, noon + minutes * minute, latitude, -8.0)]);
     }
     let at = |minutes: i64| node.get(&format!("/api/v1/history/at?time={}", noon + minutes * minute)).expect(200);
     let places = |map: &Value| -> BTreeMap<String, f64> {
         let assets = map["assets"].as_array().expect("a list").iter();
-        assets.map(|asset| (asset["id"].as_str().expect("an id").into(), asset["latitude"].as_f64().expect("degrees"))).collect()
+        assets
+            .map(|asset| (asset["id"].as_str().expect("an id").into(), asset["latitude"].as_f64().expect("degrees")))
+            .collect()
     };
-    let is = |pairs: &[(&str, f64)]| -> BTreeMap<String, f64> { pairs.iter().map(|(id, at)| ((*id).into(), *at)).collect() };
+    let is =
+        |pairs: &[(&str, f64)]| -> BTreeMap<String, f64> { pairs.iter().map(|(id, at)| ((*id).into(), *at)).collect() };
     assert_eq!(places(&at(-95)), is(&[]));
     assert_eq!(places(&at(2)), is(&[("a", 41.0)]), "what is older than an hour is left out");
     assert_eq!(places(&at(15)), is(&[("a", 41.1), ("b", 42.0)]));
@@ -161,7 +181,12 @@ fn late_reports_of_other_days_land_in_their_own_and_show_in_the_coverage() {
     }
     let check = || {
         let coverage = node.get("/api/v1/drivers/d/coverage").expect(200);
-        let days: Vec<_> = coverage["days"].as_array().expect("a list").iter().map(|day| (day["day"].clone(), day["reports"].clone())).collect();
+        let days: Vec<_> = coverage["days"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|day| (day["day"].clone(), day["reports"].clone()))
+            .collect();
         assert_eq!(days, [(json!("2024-02-29"), json!(1)), (json!("2026-05-28"), json!(2))]);
         assert_eq!(node.get("/api/v1/history/coverage").expect(200)["reports"], 3);
     };
@@ -186,12 +211,15 @@ fn sql_only_reads_says_what_is_wrong_and_gives_other_shapes() {
         let refused = ask(&node, sql).expect(422);
         assert_eq!(refused["error"]["code"], code, "{sql}: {refused}");
     }
-    let answer = ask(&node, "SELECT id, latitude, speed_kmh, reading_number(readings, 'soc') AS soc FROM reports").expect(200);
+    let answer =
+        ask(&node, "SELECT id, latitude, speed_kmh, reading_number(readings, 'soc') AS soc FROM reports").expect(200);
     assert_eq!(answer["columns"], json!(["id", "latitude", "speed_kmh", "soc"]));
     assert_eq!(answer["rows"], json!([["d", 41.5, 32.5, 81.5]]));
     let sql = |format: &str| {
         let url = node.url();
-        let output = drover(&["sql", "SELECT id, speed_kmh FROM reports", "--url", &url, "--format", format]).output().expect("drover starts");
+        let output = drover(&["sql", "SELECT id, speed_kmh FROM reports", "--url", &url, "--format", format])
+            .output()
+            .expect("drover starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     };
@@ -221,7 +249,9 @@ fn a_damaged_file_fails_what_needs_it_by_name_and_nothing_else() {
     let bytes = fs::read(&file).expect("a file");
     fs::write(&file, &bytes[..bytes.len() / 2]).expect("a torn file");
 
-    let route = |day: i64| node.get(&format!("/api/v1/drivers/d/route?start_time={}&end_time={}", time(day) - 1000, time(day) + 1000));
+    let route = |day: i64| {
+        node.get(&format!("/api/v1/drivers/d/route?start_time={}&end_time={}", time(day) - 1000, time(day) + 1000))
+    };
     let name = file.file_name().and_then(|name| name.to_str()).expect("UTF-8");
     let refused = route(0).expect(503);
     let message = refused["error"]["message"].as_str().expect("a message");

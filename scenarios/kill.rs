@@ -41,7 +41,8 @@ fn load(node: &Node, ledger: &Path, round: u64) -> Child {
     let (url, mqtt) = (node.url(), node.door("mqtt").to_string());
     let drivers = DRIVERS.to_string();
     let seed = round.to_string();
-    let mut command = drover(&["simulate", "--url", &url, "--mqtt", &mqtt, "--via", via, "--batch", batch, "--drivers", &drivers]);
+    let mut command =
+        drover(&["simulate", "--url", &url, "--mqtt", &mqtt, "--via", via, "--batch", batch, "--drivers", &drivers]);
     command.args([
         "--interval",
         "0.05",

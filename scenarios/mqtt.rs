@@ -82,7 +82,8 @@ fn owntracks_phones_are_drivers() {
     let location = r#"{"_type":"location","acc":15,"alt":440,"batt":46,"conn":"w","lat":46.0681247,"lon":11.1512805,
         "t":"u","tid":"5t","tst":1751874878,"vac":2,"vel":12,"cog":90}"#;
     mosquitto_pub(&node, &["-q", "1", "-t", "owntracks/jane/phone", "-m", location]).unwrap();
-    mosquitto_pub(&node, &["-q", "1", "-t", "owntracks/jane/phone", "-m", r#"{"_type":"lwt","tst":1751874900}"#]).unwrap();
+    mosquitto_pub(&node, &["-q", "1", "-t", "owntracks/jane/phone", "-m", r#"{"_type":"lwt","tst":1751874900}"#])
+        .unwrap();
     let shown = node.get("/api/v1/drivers/jane-phone/location").expect(200);
     assert_eq!(shown["latitude"], 46.068_124_7);
     assert_eq!(shown["speed"], 12.0);
@@ -192,18 +193,18 @@ fn retained_messages_outlive_a_kill() {
     mosquitto_pub(&node, &["-q", "1", "-r", "-t", "depot/north/opening", "-m", "06:00"]).unwrap();
     node.kill();
     let node = Node::start(&data);
-    assert_eq!(lines(mosquitto_sub(&node, 1, &["-t", "depot/+/opening", "-F", "%t %r %p"])), ["depot/north/opening 1 06:00"]);
+    assert_eq!(
+        lines(mosquitto_sub(&node, 1, &["-t", "depot/+/opening", "-F", "%t %r %p"])),
+        ["depot/north/opening 1 06:00"]
+    );
 }
 
 #[test]
 fn the_same_over_tls_with_a_certificate_made_for_trying_out() {
     let folder = folder();
     let data = folder.path().join("data");
-    let node = Node::start_at(
-        &data,
-        &[("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0"), ("--mqtts", "127.0.0.1:0")],
-        &[],
-    );
+    let node =
+        Node::start_at(&data, &[("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0"), ("--mqtts", "127.0.0.1:0")], &[]);
     let (_, port) = host_and_port(&node, "mqtts");
     let authority = data.join("tls/certificate.pem");
     let authority = authority.to_str().expect("UTF-8");
@@ -248,17 +249,28 @@ fn reports_come_from_an_existing_broker_and_none_is_lost_while_the_node_is_away(
     let port = free_port();
     let broker = Mosquitto::start(port, folder.path());
     let upstream = format!("mqtt://127.0.0.1:{port}");
-    let start = || Node::start_at(&data, &[("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0")], &[("DROVER_MQTT_UPSTREAM", &upstream)]);
+    let start = || {
+        Node::start_at(
+            &data,
+            &[("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0")],
+            &[("DROVER_MQTT_UPSTREAM", &upstream)],
+        )
+    };
     let port = port.to_string();
     let send = |from: usize, to: usize| {
-        let lines: String = (from..to).map(|n| format!("{{\"latitude\":41,\"longitude\":-8,\"timestamp\":{}}}\n", 1_751_874_878_000 + n)).collect();
+        let lines: String = (from..to)
+            .map(|n| format!("{{\"latitude\":41,\"longitude\":-8,\"timestamp\":{}}}\n", 1_751_874_878_000 + n))
+            .collect();
         let file = folder.path().join("lines");
         std::fs::write(&file, lines).expect("a file");
-        let command = format!("mosquitto_pub -h 127.0.0.1 -p {port} -q 1 -l -t drivers/far/location < {}", file.display());
+        let command =
+            format!("mosquitto_pub -h 127.0.0.1 -p {port} -q 1 -l -t drivers/far/location < {}", file.display());
         tool("sh", &["-c", &command]).unwrap();
     };
     let node = start();
-    wait_for("connections to the other broker", || (node.metric("drover_mqtt_upstream_connected") == 2.0).then_some(()));
+    wait_for("connections to the other broker", || {
+        (node.metric("drover_mqtt_upstream_connected") == 2.0).then_some(())
+    });
     send(0, 500);
     wait_for("some reports", || (node.log_position() > 100).then_some(()));
     node.kill();

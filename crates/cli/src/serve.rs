@@ -61,13 +61,7 @@ struct NodeArgs {
 
 impl NodeArgs {
     fn flags(&self) -> Flags {
-        Flags {
-            data: self.data.clone(),
-            http: self.http,
-            mqtt: self.mqtt,
-            mqtts: self.mqtts,
-            ..Flags::default()
-        }
+        Flags { data: self.data.clone(), http: self.http, mqtt: self.mqtt, mqtts: self.mqtts, ..Flags::default() }
     }
 }
 

@@ -2,11 +2,11 @@
 //! merges files and forgets old ones at low priority. None of them can hold up the log: at its bound the tail waits,
 //! and what fails is tried again, told in [`Status::last_error`](crate::Status::last_error) and counted.
 
-use crate::history::{History, Settings, Shared, State};
-use crate::lake::catalog::now_ms;
-use crate::lake::store::{Step, Store};
-use crate::lake::{Error, flush};
-use crate::tail::{CHUNK_ROWS, Chunk};
+use crate::chunk::{CHUNK_ROWS, Chunk};
+use crate::flushing::Flushing;
+use crate::history::{History, Settings, Shared};
+use crate::lake::Error;
+use crate::lake::store::Store;
 use crate::upkeep;
 use drover_log::{Batch, Follower, Log, ReadError};
 use std::sync::Arc;
@@ -15,10 +15,8 @@ use std::time::{Duration, Instant};
 
 /// How long the follower sleeps in the log before it looks at its other duties.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
-/// Wait after a failure, before it is tried again; doubled each time up to [`RETRY_MAX`].
-const RETRY_MIN: Duration = Duration::from_millis(250);
-/// Longest wait after a failure.
-const RETRY_MAX: Duration = Duration::from_secs(15);
+/// Wait after a failed read of the log, before it is tried again.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
 
 /// The running lake; ends when told.
 #[derive(Debug)]
@@ -181,7 +179,7 @@ impl Reading {
             _ => {
                 tracing::error!(%error, "history cannot read the log; trying again");
                 self.shared.set_problem("log", Some(format!("the log cannot be read: {error}")));
-                self.shared.wait(RETRY_MIN);
+                self.shared.wait(RETRY_WAIT);
                 return;
             }
         };
@@ -197,109 +195,4 @@ impl Reading {
         self.shared.set_problem("gap", Some(problem));
         self.shared.visible.send_replace(next - 1);
     }
-}
-
-/// From the tail to files.
-struct Flushing<'a>(&'a Store);
-
-/// What one flush writes.
-struct Due {
-    chunks: Vec<Arc<Chunk>>,
-    cursor: u64,
-    gap: u64,
-    since: Instant,
-}
-
-impl Flushing<'_> {
-    fn run(&self) {
-        let mut retry = RETRY_MIN;
-        while let Some(due) = self.wait_until_due() {
-            match self.flush(&due) {
-                Ok(()) => {
-                    retry = RETRY_MIN;
-                    self.0.shared.set_problem("flush", None);
-                }
-                Err(error) => {
-                    self.failed(&error);
-                    self.0.shared.wait(retry);
-                    retry = (retry * 2).min(RETRY_MAX);
-                    self.0.shared.state.lock().flush_wanted = true;
-                }
-            }
-        }
-    }
-
-    fn failed(&self, error: &Error) {
-        tracing::error!(%error, "history could not be written; trying again, the log keeps the reports");
-        metrics::counter!("drover_history_errors_total", "activity" => "flush").increment(1);
-        self.0.shared.set_problem("flush", Some(format!("writing history: {error}; the log keeps the reports")));
-    }
-
-    /// Waits for a full, an old or a wanted tail; `None` at the end.
-    fn wait_until_due(&self) -> Option<Due> {
-        let mut state = self.0.shared.state.lock();
-        loop {
-            if state.stopping {
-                return None;
-            }
-            if self.is_due(&state) {
-                return Some(take(&mut state));
-            }
-            state.flush_wanted = false;
-            let interval = self.0.settings.flush_interval;
-            let left = state.tail_since.map_or(interval, |since| interval.saturating_sub(since.elapsed()));
-            self.0.shared.news.wait_for(&mut state, left.min(RETRY_MAX));
-        }
-    }
-
-    fn is_due(&self, state: &State) -> bool {
-        let settings = &self.0.settings;
-        let full = || state.tail.rows() >= settings.flush_rows || state.tail.bytes() >= settings.tail_max_bytes / 2;
-        let old = || state.tail_since.is_some_and(|since| since.elapsed() >= settings.flush_interval);
-        state.tail.rows() > 0 && (state.flush_wanted || full() || old())
-    }
-
-    /// On Err the tail is as before, and no file of this try is in the catalogue.
-    fn flush(&self, due: &Due) -> Result<(), Error> {
-        tracing::debug!(chunks = due.chunks.len(), cursor = due.cursor, "flush");
-        let started = Instant::now();
-        let schema = self.0.shared.state.lock().shape.schema.clone();
-        let files = flush::write(&self.0.table, &schema, &due.chunks, &self.0.layout)?;
-        let rows: u64 = files.iter().map(|file| file.rows).sum();
-        let step = Step { add: &files, end: &[], progress: Some((due.cursor, due.gap)), message: "reports" };
-        let committed = self.commit(&step, due);
-        if committed.is_err() {
-            self.0.withdraw(&files);
-        }
-        committed?;
-        metrics::histogram!("drover_history_flush_seconds").record(started.elapsed().as_secs_f64());
-        metrics::counter!("drover_history_rows_total").increment(rows);
-        self.0.shared.news.notify_all();
-        Ok(())
-    }
-
-    /// Files that are written are worth some patience with a locked catalogue.
-    fn commit(&self, step: &Step<'_>, due: &Due) -> Result<(), Error> {
-        let mut retry = RETRY_MIN;
-        loop {
-            match self.0.commit(step, |state| flushed(state, due)) {
-                Err(error) if !self.0.shared.is_stopping() => self.failed(&error),
-                other => return other,
-            }
-            self.0.shared.wait(retry);
-            retry = (retry * 2).min(RETRY_MAX);
-        }
-    }
-}
-
-fn take(state: &mut State) -> Due {
-    state.flush_wanted = false;
-    Due { chunks: state.tail.freeze(), cursor: state.position, gap: state.status.gap, since: Instant::now() }
-}
-
-fn flushed(state: &mut State, due: &Due) {
-    state.tail.forget(due.chunks.len());
-    state.cursor = due.cursor;
-    state.tail_since = (state.tail.rows() > 0).then_some(due.since);
-    state.status.last_flush_ms = now_ms();
 }

@@ -1,7 +1,8 @@
 //! The handle that readers hold, and the state behind it: the files of the newest snapshot and the tail after them,
 //! which change together under one short lock.
 
-use crate::tail::{Growing, Shape};
+use crate::chunk::Shape;
+use crate::tail::Growing;
 use crate::{LakeFile, ReadingColumn, View};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;

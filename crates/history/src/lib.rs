@@ -11,24 +11,29 @@
 //! - A file is deleted only after no view holds it and no snapshot that may still be read names it.
 //! - The tail is bounded; at the bound the follower waits and the log keeps the rest.
 
+mod chunk;
+mod flushing;
 mod follow;
 mod history;
 mod lake;
 pub mod read;
+mod rows;
 mod schema;
 mod tail;
 pub mod trips;
 mod upkeep;
 mod view;
 
+pub use chunk::Chunk;
 pub use follow::{Running, follow};
 pub use history::{History, Settings, Status};
 pub use lake::Error;
 pub use lake::doctor::{Finding, check};
 pub use lake::writer::{FileWriter, Layout, Written};
+pub use rows::Rows;
 pub use schema::{
-    BASE_COLUMNS, FIELD_ID, READING_COLUMNS_MAX, ReadingColumn, ReadingColumnError, ReadingType, Rows, reading_columns,
+    BASE_COLUMNS, FIELD_ID, READING_COLUMNS_MAX, ReadingColumn, ReadingColumnError, ReadingType, reading_columns,
     report_schema, sort_by_key,
 };
-pub use tail::{Chunk, Tail};
+pub use tail::Tail;
 pub use view::{Key, LakeFile, View};

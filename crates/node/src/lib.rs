@@ -180,7 +180,8 @@ fn history_settings(config: &Config) -> anyhow::Result<drover_history::Settings>
 }
 
 fn past(config: &Config, reports: &Log, history: History) -> anyhow::Result<Past> {
-    let queries = drover_query::Settings { queries: config.sql_concurrent as usize, ..drover_query::Settings::default() };
+    let queries =
+        drover_query::Settings { queries: config.sql_concurrent as usize, ..drover_query::Settings::default() };
     let engine = Engine::new(history.clone(), queries)?;
     let limits = drover_query::Limits {
         time: Duration::from_secs(config.sql_timeout_s.into()),

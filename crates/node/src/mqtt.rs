@@ -4,8 +4,8 @@
 use crate::config::Config;
 use anyhow::Context;
 use drover_api::mqtt::{LIVE, live_page, publish_changes};
-use drover_ingest::mqtt::{NotTaken, Upstream, follow, take};
 use drover_ingest::Intake;
+use drover_ingest::mqtt::{NotTaken, Upstream, follow, take};
 use drover_live::Live;
 use drover_mqtt::{Broker, Client, Hello, Host, Message, Refusal, Settings, Tls, Verdict, make_for_localhost};
 use std::net::SocketAddr;

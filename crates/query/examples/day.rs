@@ -39,8 +39,12 @@ fn main() {
         println!("made {} in {:?}", path.display(), began.elapsed());
     }
     let view = view(&folder, &path);
-    println!("rows={} bytes={} bytes/row={:.2}", view.files[0].rows, view.files[0].bytes,
-        view.files[0].bytes as f64 / view.files[0].rows as f64);
+    println!(
+        "rows={} bytes={} bytes/row={:.2}",
+        view.files[0].rows,
+        view.files[0].bytes,
+        view.files[0].bytes as f64 / view.files[0].rows as f64
+    );
     let engine = Engine::over(move || view.clone(), Settings::default()).expect("the engine");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(measure(&engine));

@@ -57,10 +57,7 @@ impl Engine {
     }
 
     /// Starts the query threads over views from anywhere, such as a lake without a follower.
-    pub fn over(
-        views: impl Fn() -> Arc<View> + Send + Sync + 'static,
-        settings: Settings,
-    ) -> std::io::Result<Engine> {
+    pub fn over(views: impl Fn() -> Arc<View> + Send + Sync + 'static, settings: Settings) -> std::io::Result<Engine> {
         Ok(Engine(Arc::new(Inner {
             runtime: Some(runtime::start(settings.threads)?),
             sessions: Sessions::new(settings.threads.max(1), settings.footer_cache_bytes),
@@ -81,7 +78,8 @@ impl Engine {
         let started = Instant::now();
         let watch = Arc::new(Watch::default());
         let (steps, answer) = mpsc::channel(STEPS_AHEAD);
-        let job = Job { engine: self.clone(), sql: sql.to_owned(), limits: limits.clone(), watch: watch.clone(), started };
+        let job =
+            Job { engine: self.clone(), sql: sql.to_owned(), limits: limits.clone(), watch: watch.clone(), started };
         let runtime = self.0.runtime.as_ref().expect("there until the engine is dropped");
         let task = runtime.spawn(job.run(steps, turn));
         Answer::begin(answer, task, watch, limits, started).await
@@ -135,13 +133,7 @@ impl Job {
         }
     }
 
-    async fn stream(
-        &self,
-        session: &Session,
-        statement: Statement,
-        cut: bool,
-        steps: &Sender,
-    ) -> Result<(), SqlError> {
+    async fn stream(&self, session: &Session, statement: Statement, cut: bool, steps: &Sender) -> Result<(), SqlError> {
         let planned = self.plan(session, statement, cut).await;
         let (plan, mut rows) = planned.map_err(|error| explain(error, self.limits.memory_bytes))?;
         self.watch.runs(plan, session.memory.clone());

@@ -258,7 +258,9 @@ fn syntax(message: &str) -> SqlError {
 /// Without the engine's own prefixes, which say nothing to who wrote the query.
 fn plain(message: &str) -> String {
     let mut rest = message;
-    for prefix in ["Execution error: ", "Arrow error: ", "Error during planning: ", "Optimizer rule ", "Compute error: "] {
+    for prefix in
+        ["Execution error: ", "Arrow error: ", "Error during planning: ", "Optimizer rule ", "Compute error: "]
+    {
         rest = rest.strip_prefix(prefix).unwrap_or(rest);
     }
     rest.to_owned()

@@ -7,13 +7,16 @@ mod geo;
 mod polygon;
 mod readings;
 mod time_bucket;
+mod trips;
 
 use datafusion::catalog::TableFunction;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::ScalarUDF;
 use drover_history::View;
+use drover_history::read::Footers;
 use std::collections::HashMap;
 use std::sync::Arc;
+use trips::{TripsFunction, Which};
 
 /// Left out, under every name: each multiplies its input by a number.
 const LEFT_OUT: [&str; 9] = [
@@ -62,6 +65,10 @@ pub(crate) fn batch_rows(longest_text: usize) -> usize {
 }
 
 /// Functions that stand for a table.
-pub(crate) fn table_functions(_view: &Arc<View>) -> HashMap<String, Arc<TableFunction>> {
-    HashMap::new()
+pub(crate) fn table_functions(view: &Arc<View>, footers: &Arc<Footers>) -> HashMap<String, Arc<TableFunction>> {
+    let function = |which: Which| {
+        let function = TripsFunction { which, view: view.clone(), footers: footers.clone() };
+        (which.name().to_owned(), Arc::new(TableFunction::new(which.name().to_owned(), Arc::new(function))))
+    };
+    HashMap::from([Which::Trips, Which::Stops].map(function))
 }

@@ -5,10 +5,10 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringViewArray, Timestam
 use arrow::datatypes::SchemaRef;
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::{Column, ScalarValue};
+use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column as ColumnExpr, Literal};
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::logical_expr::Operator;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use drover_history::LakeFile;
 use std::collections::{BTreeMap, HashSet};
@@ -26,11 +26,7 @@ pub(crate) struct Group {
 }
 
 /// Sorts out the files: without those where no row can meet all conditions, in groups by what is left to check.
-pub(crate) fn select(
-    files: &[Arc<LakeFile>],
-    conditions: &[Arc<dyn PhysicalExpr>],
-    schema: &SchemaRef,
-) -> Vec<Group> {
+pub(crate) fn select(files: &[Arc<LakeFile>], conditions: &[Arc<dyn PhysicalExpr>], schema: &SchemaRef) -> Vec<Group> {
     let known = Known::of(files);
     let mut kept = vec![true; files.len()];
     let mut left = vec![Vec::new(); files.len()];

@@ -72,7 +72,8 @@ impl ParquetFileReaderFactory for Files {
     ) -> datafusion::common::Result<Box<dyn AsyncFileReader + Send>> {
         let Some(Source(source)) = part.extension() else { return exec_err!("a file from outside the lake") };
         self.note(source);
-        let file = File::open(&source.path).map_err(|error| DataFusionError::External(Box::new(unreadable(source, &error))))?;
+        let file = File::open(&source.path)
+            .map_err(|error| DataFusionError::External(Box::new(unreadable(source, &error))))?;
         let (source, footers, watch) = (source.clone(), self.footers.clone(), self.watch.clone());
         Ok(Box::new(Reader { file, source, footers, watch }))
     }

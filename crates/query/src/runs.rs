@@ -7,6 +7,7 @@
 mod stream;
 
 use self::stream::RunStream;
+use arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Constraints, Result, internal_err};
@@ -24,7 +25,6 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions, SendableRecordBatchStream,
 };
-use arrow::datatypes::SchemaRef;
 use std::fmt;
 use std::sync::Arc;
 
@@ -51,8 +51,9 @@ impl PhysicalOptimizerRule for RunsRule {
 }
 
 fn suits(grouping: &AggregateExec) -> bool {
-    let vectorized =
-        |aggregate: &Arc<AggregateFunctionExpr>| aggregate.groups_accumulator_supported() && aggregate.order_bys().is_empty();
+    let vectorized = |aggregate: &Arc<AggregateFunctionExpr>| {
+        aggregate.groups_accumulator_supported() && aggregate.order_bys().is_empty()
+    };
     *grouping.mode() == AggregateMode::Partial
         && grouping.group_expr().is_single()
         && !grouping.group_expr().is_empty()
@@ -67,8 +68,10 @@ fn comes_sorted(plan: &Arc<dyn ExecutionPlan>) -> bool {
     if plan.is::<DataSourceExec>() {
         return true;
     }
-    let keeps_order =
-        plan.is::<ProjectionExec>() || plan.is::<FilterExec>() || plan.is::<UnionExec>() || plan.is::<CooperativeExec>();
+    let keeps_order = plan.is::<ProjectionExec>()
+        || plan.is::<FilterExec>()
+        || plan.is::<UnionExec>()
+        || plan.is::<CooperativeExec>();
     keeps_order && plan.children().into_iter().all(comes_sorted)
 }
 
@@ -79,7 +82,8 @@ fn by_runs(grouping: &AggregateExec) -> Result<Arc<dyn ExecutionPlan>> {
     let unfiltered = vec![None; aggregates.len()];
     let groups = grouping.group_expr().as_final();
     let input_schema = grouping.input_schema();
-    let merged = AggregateExec::try_new(AggregateMode::PartialReduce, groups, aggregates, unfiltered, runs, input_schema)?;
+    let merged =
+        AggregateExec::try_new(AggregateMode::PartialReduce, groups, aggregates, unfiltered, runs, input_schema)?;
     Ok(Arc::new(merged))
 }
 
@@ -149,10 +153,7 @@ impl ExecutionPlan for RunsExec {
         Ok(Arc::new(RunsExec { input, metrics: ExecutionPlanMetricsSet::new(), ..self.as_ref().clone() }))
     }
 
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let keep = datafusion::physical_plan::ChildrenPropertiesMode::Keep;
         self.replace_children(children, ReplaceChildrenOptions::new(keep))
     }

@@ -30,6 +30,8 @@ pub(crate) struct Sessions {
     template: SessionStateBuilder,
     threads: usize,
     footers: Arc<Footers>,
+    /// For reading single assets, which needs other parts of the footers.
+    fix_footers: Arc<drover_history::read::Footers>,
 }
 
 /// What one query has for itself.
@@ -43,7 +45,7 @@ impl Sessions {
     pub(crate) fn new(threads: usize, footer_cache_bytes: usize) -> Sessions {
         let builder = SessionStateBuilder::new().with_default_features();
         let template = functions::install(builder).with_physical_optimizer_rule(Arc::new(RunsRule));
-        Sessions { template, threads, footers: Arc::new(Footers::new(footer_cache_bytes)) }
+        Sessions { template, threads, footers: Arc::new(Footers::new(footer_cache_bytes)), fix_footers: Arc::default() }
     }
 
     /// A session over one view. Nothing is read yet.
@@ -62,7 +64,7 @@ impl Sessions {
             .clone()
             .with_runtime_env(environment(memory.clone())?)
             .with_catalog_list(catalog(table)?)
-            .with_table_functions(functions::table_functions(view))
+            .with_table_functions(functions::table_functions(view, &self.fix_footers))
             .with_config(config(self.threads, batch_rows))
             .build();
         Ok(Session { state, files, memory })

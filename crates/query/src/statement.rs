@@ -63,12 +63,10 @@ fn refused(what: &str) -> SqlError {
 fn admit(statement: Statement) -> Result<Question, SqlError> {
     match statement {
         Statement::Statement(sql) => admit_sql(*sql),
-        Statement::Explain(explained) => {
-            match admit((*explained.statement).clone())? {
-                Question::Rows(_) => Ok(Question::Plan(Statement::Explain(explained))),
-                _ => Err(refused("EXPLAIN of anything but a query")),
-            }
-        }
+        Statement::Explain(explained) => match admit((*explained.statement).clone())? {
+            Question::Rows(_) => Ok(Question::Plan(Statement::Explain(explained))),
+            _ => Err(refused("EXPLAIN of anything but a query")),
+        },
         Statement::CreateExternalTable(_) => Err(refused("CREATE EXTERNAL TABLE")),
         Statement::CopyTo(_) => Err(refused("COPY")),
         Statement::Reset(_) => Err(refused("RESET")),
@@ -273,7 +271,8 @@ mod tests {
         assert_eq!(read(&nots).unwrap_err(), SqlError::TooComplex(TooComplex::Operators));
         let long = format!("SELECT '{}'", "x".repeat(MAX_SQL_BYTES));
         assert_eq!(read(&long).unwrap_err(), SqlError::TooComplex(TooComplex::Long));
-        let wide = format!("SELECT 1 FROM reports r0{}", (1..100).map(|i| format!(", reports r{i}")).collect::<String>());
+        let wide =
+            format!("SELECT 1 FROM reports r0{}", (1..100).map(|i| format!(", reports r{i}")).collect::<String>());
         assert_eq!(read(&wide).unwrap_err(), SqlError::TooComplex(TooComplex::Relations));
     }
 

@@ -20,7 +20,8 @@ fn sent_strategy() -> impl Strategy<Value = (usize, usize, i64, Option<u32>, Opt
 }
 
 const KINDS: [Kind; 3] = [Kind::Driver, Kind::Vehicle, Kind::Station];
-const IDS: [&str; 8] = ["1", "10", "2", "a", "bus-1", "bus-10", "a-much-longer-identifier-0001", "a-much-longer-identifier-0002"];
+const IDS: [&str; 8] =
+    ["1", "10", "2", "a", "bus-1", "bus-10", "a-much-longer-identifier-0001", "a-much-longer-identifier-0002"];
 const CITIES: [&str; 3] = ["Lisboa", "Porto", "Évora"];
 
 fn made(position: usize, of: &(usize, usize, i64, Option<u32>, Option<usize>, Option<f64>)) -> Sent {
@@ -149,7 +150,9 @@ async fn a_column_that_was_added_later_is_null_in_older_files() {
     lake.add_columns(&[ReadingColumn { name: "soc_pct".into(), kind: ReadingType::Number }]);
     lake.file(&[reading(3, 79.0)]);
     lake.tail(&[reading(4, 78.5)]);
-    let rows = ask(&engine(&lake), "SELECT position, soc_pct, reading_number(readings, 'soc_pct') FROM reports ORDER BY 1").await;
+    let rows =
+        ask(&engine(&lake), "SELECT position, soc_pct, reading_number(readings, 'soc_pct') FROM reports ORDER BY 1")
+            .await;
     assert_eq!(rows, [["1", "∅", "80.0"], ["2", "∅", "79.5"], ["3", "79.0", "79.0"], ["4", "78.5", "78.5"]]);
     let rows = ask(&engine(&lake), "SELECT position FROM reports WHERE soc_pct < 79.5 ORDER BY 1").await;
     assert_eq!(rows, [["3"], ["4"]]);
@@ -161,7 +164,9 @@ async fn a_column_that_was_added_later_is_null_in_older_files() {
 async fn files_that_cannot_matter_are_not_opened() {
     let mut lake = Lake::new();
     let hourly = |day: i64, id: &'static str, first: u64| -> Vec<Sent> {
-        (0..24).map(|hour| Sent::new(first + hour, Kind::Driver, id, DAY + day * MS_PER_DAY + hour as i64 * HOUR)).collect()
+        (0..24)
+            .map(|hour| Sent::new(first + hour, Kind::Driver, id, DAY + day * MS_PER_DAY + hour as i64 * HOUR))
+            .collect()
     };
     for (day, first) in (0_i64..5).zip((1_u64..).step_by(48)) {
         lake.file(&hourly(day, "a", first));
@@ -179,7 +184,10 @@ async fn files_that_cannot_matter_are_not_opened() {
         ("id = 'a' OR position <= 48", 6, "144"),
         ("city IS NULL", 10, "240"),
     ] {
-        let mut answer = engine.run(&format!("SELECT count(city), count(*) FROM reports WHERE {condition}"), Limits::default()).await.unwrap();
+        let mut answer = engine
+            .run(&format!("SELECT count(city), count(*) FROM reports WHERE {condition}"), Limits::default())
+            .await
+            .unwrap();
         let counted = lake::texts(&answer.collect().await.unwrap());
         assert_eq!(counted[0][1], rows, "{condition}");
         assert_eq!((answer.progress().files_total, answer.progress().files_selected), (10, files), "{condition}");
@@ -204,7 +212,8 @@ async fn nothing_is_an_answer_too() {
 #[tokio::test]
 async fn a_whole_files_time_range_is_not_checked_row_by_row() {
     let mut lake = Lake::new();
-    let hours: Vec<Sent> = (0..24).map(|hour| Sent::new(hour + 1, Kind::Driver, "a", DAY + hour as i64 * HOUR)).collect();
+    let hours: Vec<Sent> =
+        (0..24).map(|hour| Sent::new(hour + 1, Kind::Driver, "a", DAY + hour as i64 * HOUR)).collect();
     lake.file(&hours);
     let engine = engine(&lake);
     let plan = |condition: &str| format!("EXPLAIN SELECT id FROM reports WHERE {condition}");
@@ -217,12 +226,14 @@ async fn a_whole_files_time_range_is_not_checked_row_by_row() {
 #[tokio::test]
 async fn grouping_reads_runs_when_rows_come_sorted() {
     let mut lake = Lake::new();
-    let hours: Vec<Sent> = (0..24).map(|hour| Sent::new(hour + 1, Kind::Driver, "a", DAY + hour as i64 * HOUR)).collect();
+    let hours: Vec<Sent> =
+        (0..24).map(|hour| Sent::new(hour + 1, Kind::Driver, "a", DAY + hour as i64 * HOUR)).collect();
     lake.file(&hours);
     lake.tail(&[Sent::new(25, Kind::Driver, "b", DAY)]);
     let engine = engine(&lake);
     let plan = ask(&engine, "EXPLAIN SELECT id, avg(speed_kmh) FROM reports GROUP BY id").await;
     assert!(plan[1][1].contains("RunsExec"), "{}", plan[1][1]);
-    let plan = ask(&engine, "EXPLAIN SELECT id, array_agg(speed_kmh ORDER BY event_time) FROM reports GROUP BY id").await;
+    let plan =
+        ask(&engine, "EXPLAIN SELECT id, array_agg(speed_kmh ORDER BY event_time) FROM reports GROUP BY id").await;
     assert!(!plan[1][1].contains("RunsExec"), "{}", plan[1][1]);
 }

@@ -9,18 +9,21 @@ use lake::{DAY, Lake, Sent, ask, engine, error};
 use std::fs;
 use std::os::unix::fs::FileExt;
 
-const SUM: &str = "SELECT count(city), count(*), sum(position), sum(latitude), min(receive_time) FROM reports WHERE id = 'b'";
+const SUM: &str =
+    "SELECT count(city), count(*), sum(position), sum(latitude), min(receive_time) FROM reports WHERE id = 'b'";
 
 /// Two files of one day with different ids.
 fn two_files() -> Lake {
     let mut lake = Lake::new();
     for (id, first) in [("a", 1), ("b", 10_001)] {
-        let sent: Vec<Sent> = (first..first + 10_000).map(|position| {
-            let mut sent = Sent::new(position, Kind::Driver, id, DAY + position as i64 * 100);
-            (sent.latitude, sent.longitude) = (Some(41.0 + (position * 7919 % 1000) as f64 / 1000.0), Some(-8.0));
-            sent.city = Some(["Porto", "Lisboa"][position as usize % 2]);
-            sent
-        }).collect();
+        let sent: Vec<Sent> = (first..first + 10_000)
+            .map(|position| {
+                let mut sent = Sent::new(position, Kind::Driver, id, DAY + position as i64 * 100);
+                (sent.latitude, sent.longitude) = (Some(41.0 + (position * 7919 % 1000) as f64 / 1000.0), Some(-8.0));
+                sent.city = Some(["Porto", "Lisboa"][position as usize % 2]);
+                sent
+            })
+            .collect();
         lake.file(&sent);
     }
     lake

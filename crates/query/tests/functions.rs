@@ -24,7 +24,9 @@ fn some_lake() -> Lake {
 #[tokio::test]
 async fn haversine_gives_metres_and_null_without_a_place() {
     let engine = engine(&some_lake());
-    let rows = ask(&engine, "SELECT round(haversine_m(latitude, longitude, 41.15, -8.61)) FROM reports ORDER BY position").await;
+    let rows =
+        ask(&engine, "SELECT round(haversine_m(latitude, longitude, 41.15, -8.61)) FROM reports ORDER BY position")
+            .await;
     assert_eq!(rows, [["0.0"], ["1112.0"], ["16679.0"], ["∅"]]);
     let rows = ask(&engine, "SELECT haversine_m(0, 0, 0, 180) / 1000 > 20015").await;
     assert_eq!(rows, [["true"]]);
@@ -49,9 +51,10 @@ async fn places_are_found_in_polygons_of_both_notations() {
 #[tokio::test]
 async fn time_buckets_count_as_documented() {
     let engine = engine(&some_lake());
-    let rows = ask(&engine, "SELECT time_bucket('15 minutes', event_time) AS t, count(*) FROM reports GROUP BY t ORDER BY t").await;
-    let expected =
-        [["2026-05-28T10:00:00Z", "2"], ["2026-05-28T11:00:00Z", "1"], ["2026-05-28T11:30:00Z", "1"]];
+    let rows =
+        ask(&engine, "SELECT time_bucket('15 minutes', event_time) AS t, count(*) FROM reports GROUP BY t ORDER BY t")
+            .await;
+    let expected = [["2026-05-28T10:00:00Z", "2"], ["2026-05-28T11:00:00Z", "1"], ["2026-05-28T11:30:00Z", "1"]];
     assert_eq!(rows, expected);
     for (width, start) in [
         ("'1 day'", "2026-05-28T00:00:00"),
@@ -97,14 +100,66 @@ async fn times_are_compared_with_texts() {
 async fn date_trunc_in_utc_equals_the_calendar() {
     let mut lake = Lake::new();
     let times = [-1, 0, 1, 86_399_999, 86_400_000, 951_782_400_000, 1_779_963_072_123, 4_102_444_799_999];
-    let sent: Vec<Sent> = (1..).zip(times).filter(|(_, time)| *time > 946_684_800_000 && *time < 1_900_000_000_000)
-        .map(|(position, time)| Sent::new(position, Kind::Other, "x", time)).collect();
+    let sent: Vec<Sent> = (1..)
+        .zip(times)
+        .filter(|(_, time)| *time > 946_684_800_000 && *time < 1_900_000_000_000)
+        .map(|(position, time)| Sent::new(position, Kind::Other, "x", time))
+        .collect();
     lake.tail(&sent);
     let engine = engine(&lake);
     for unit in ["second", "minute", "hour", "day", "week", "month", "quarter", "year"] {
-        let sql = format!("SELECT count(*) FROM reports WHERE date_trunc('{unit}', event_time)::TIMESTAMP \
-            <> date_trunc('{unit}', event_time::TIMESTAMP)");
+        let sql = format!(
+            "SELECT count(*) FROM reports WHERE date_trunc('{unit}', event_time)::TIMESTAMP \
+            <> date_trunc('{unit}', event_time::TIMESTAMP)"
+        );
         assert_eq!(ask(&engine, &sql).await, [["0"]], "{unit}");
     }
-    assert_eq!(ask(&engine, "SELECT date_trunc('hour', event_time) FROM reports ORDER BY 1 DESC LIMIT 1").await, [["2026-05-28T10:00:00Z"]]);
+    assert_eq!(
+        ask(&engine, "SELECT date_trunc('hour', event_time) FROM reports ORDER BY 1 DESC LIMIT 1").await,
+        [["2026-05-28T10:00:00Z"]]
+    );
+}
+
+/// A bus that stands ten minutes, drives 4.4 km in ten minutes, and stands again.
+fn drive() -> Lake {
+    let mut lake = Lake::new();
+    let at = |number: i64| {
+        let moved = (number - 60).clamp(0, 60) as f64;
+        let mut sent = Sent::new(number as u64 + 1, Kind::Vehicle, "bus-1", DAY + number * 10_000);
+        (sent.latitude, sent.longitude) = (Some(41.15 + moved * 0.000_66), Some(-8.61));
+        sent
+    };
+    let sent: Vec<Sent> = (0..=180).map(at).collect();
+    lake.file(&sent[..100]);
+    lake.tail(&sent[100..]);
+    lake
+}
+
+#[tokio::test]
+async fn trips_and_stops_are_tables() {
+    let engine = engine(&drive());
+    let day = "'vehicle', 'bus-1', '2026-05-28', '2026-05-29T00:00:00Z'";
+    let rows = ask(&engine, &format!("SELECT round(distance_m), start_time < '2026-05-28T00:11:00Z', open_end FROM trips({day})")).await;
+    let [row] = rows.as_slice() else { panic!("{rows:?}") };
+    let metres: f64 = row[0].parse().unwrap();
+    assert!((4_000.0..=4_500.0).contains(&metres), "{metres}");
+    assert_eq!(row[1..], ["true", "false"]);
+    let rows = ask(&engine, &format!("SELECT round(latitude, 2), duration_s > 500 FROM stops({day}) ORDER BY start_time")).await;
+    assert_eq!(rows, [["41.15", "true"], ["41.19", "true"]]);
+    let cut = "SELECT open_start, open_end FROM trips('vehicles', 'bus-1', TIMESTAMP '2026-05-28 00:12:00', '2026-05-28'::TIMESTAMP + INTERVAL '14 minutes')";
+    assert_eq!(ask(&engine, cut).await, [["true", "true"]]);
+    assert!(ask(&engine, "SELECT * FROM trips('driver', 'nobody', '2026-05-28', now())").await.is_empty());
+}
+
+#[tokio::test]
+async fn trips_of_nonsense_say_what_is_wrong() {
+    let engine = engine(&drive());
+    for (call, part) in [
+        ("trips('bus', 'bus-1', '2026-05-28', '2026-05-29')", "no kind"),
+        ("trips('vehicle', 'bus-1')", "two times"),
+        ("stops('vehicle', 'bus-1', 'soon', '2026-05-29')", "soon"),
+    ] {
+        let error = lake::error(&engine, &format!("SELECT * FROM {call}"), drover_query::Limits::default()).await;
+        assert!(error.to_string().contains(part), "{call}: {error}");
+    }
 }

@@ -18,7 +18,8 @@ fn busy_lake() -> Lake {
     lake
 }
 
-const ENDLESS: &str = "SELECT count(*) FROM reports a, reports b, reports c WHERE a.position + b.position < c.position * 2";
+const ENDLESS: &str =
+    "SELECT count(*) FROM reports a, reports b, reports c WHERE a.position + b.position < c.position * 2";
 
 fn within(time: Duration) -> Limits {
     Limits { time, ..Limits::default() }
@@ -58,7 +59,8 @@ async fn the_time_limit_stops_a_query_for_real() {
 #[tokio::test]
 async fn a_reader_that_does_not_read_holds_a_query_no_longer_than_its_time() {
     let engine = engine_with(&busy_lake(), Settings { threads: 2, queries: 1, ..Settings::default() });
-    let idle = engine.run("SELECT a.id FROM reports a, reports b", Limits { rows: 1_000_000, ..within(Duration::from_millis(300)) });
+    let idle = engine
+        .run("SELECT a.id FROM reports a, reports b", Limits { rows: 1_000_000, ..within(Duration::from_millis(300)) });
     let mut idle = idle.await.unwrap();
     // Waits for its turn, which comes when the other query's time is over.
     assert_eq!(ask(&engine, "SELECT count(*) FROM reports").await, [["8000"]]);
@@ -128,7 +130,8 @@ async fn nested_texts_fail_and_leave_the_engine_whole() {
 #[tokio::test]
 async fn progress_reaches_the_end() {
     let engine = engine(&busy_lake());
-    let mut answer = engine.run("SELECT id, count(*) FROM reports WHERE position <> 7 GROUP BY 1", Limits::default()).await.unwrap();
+    let mut answer =
+        engine.run("SELECT id, count(*) FROM reports WHERE position <> 7 GROUP BY 1", Limits::default()).await.unwrap();
     answer.collect().await.unwrap();
     let progress = answer.progress();
     assert_eq!((progress.files_total, progress.files_selected), (2, 2));

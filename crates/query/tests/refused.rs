@@ -62,7 +62,13 @@ async fn files_settings_and_the_environment_cannot_be_reached() {
         "SELECT array_repeat('x', 1000000000)",
     ] {
         let refused = error(&engine, sql, Limits::default()).await;
-        let expected = matches!(refused, SqlError::Refused { .. } | SqlError::UnknownTable { .. } | SqlError::Invalid { .. } | SqlError::Syntax { .. });
+        let expected = matches!(
+            refused,
+            SqlError::Refused { .. }
+                | SqlError::UnknownTable { .. }
+                | SqlError::Invalid { .. }
+                | SqlError::Syntax { .. }
+        );
         assert!(expected, "{sql}: {refused:?}");
     }
 }

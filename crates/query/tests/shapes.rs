@@ -34,17 +34,39 @@ async fn json_keeps_digits_and_times() {
     engine.run(SQL, Limits::default()).await.unwrap().to_json(&mut out).await.unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains(r#"["d-1","2026-05-28T00:00:00.123Z",41.1500000,-8.6100001,32.10,"São \"J\", sul\nnorte",9007199254740993,true,null]"#), "{text}");
-    assert!(text.contains(r#"["d-2","2026-05-28T00:00:00.000Z",null,null,null,null,9007199254740994,true,null]"#), "{text}");
+    assert!(
+        text.contains(r#"["d-2","2026-05-28T00:00:00.000Z",null,null,null,null,9007199254740994,true,null]"#),
+        "{text}"
+    );
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["columns"][1], "event_time");
-    assert_eq!(value["types"], json!(["VARCHAR", "TIMESTAMP WITH TIME ZONE", "DECIMAL(9,7)", "DECIMAL(10,7)", "DECIMAL(6,2)", "VARCHAR", "BIGINT", "BOOLEAN", "DOUBLE"]));
+    assert_eq!(
+        value["types"],
+        json!([
+            "VARCHAR",
+            "TIMESTAMP WITH TIME ZONE",
+            "DECIMAL(9,7)",
+            "DECIMAL(10,7)",
+            "DECIMAL(6,2)",
+            "VARCHAR",
+            "BIGINT",
+            "BOOLEAN",
+            "DOUBLE"
+        ])
+    );
     assert_eq!(value["truncated"], false);
     assert!(value["elapsed_ms"].is_u64());
 }
 
 #[tokio::test]
 async fn json_tells_what_was_left_out() {
-    let text = written(&engine(&some_lake()), "SELECT id FROM reports ORDER BY 1", Shape::Json, Limits { rows: 1, ..Limits::default() }).await;
+    let text = written(
+        &engine(&some_lake()),
+        "SELECT id FROM reports ORDER BY 1",
+        Shape::Json,
+        Limits { rows: 1, ..Limits::default() },
+    )
+    .await;
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&value["rows"], &value["truncated"]), (&json!([["d-1"]]), &json!(true)));
 }
@@ -63,7 +85,13 @@ async fn json_of_a_query_that_fails_half_way_says_so() {
 
 #[tokio::test]
 async fn csv_follows_rfc_4180() {
-    let text = written(&engine(&some_lake()), "SELECT id, city, '' AS empty, speed_kmh FROM reports ORDER BY id", Shape::Csv, Limits::default()).await;
+    let text = written(
+        &engine(&some_lake()),
+        "SELECT id, city, '' AS empty, speed_kmh FROM reports ORDER BY id",
+        Shape::Csv,
+        Limits::default(),
+    )
+    .await;
     assert_eq!(text, "id,city,empty,speed_kmh\r\nd-1,\"São \"\"J\"\", sul\nnorte\",\"\",32.10\r\nd-2,,\"\",\r\n");
 }
 
@@ -96,7 +124,12 @@ async fn an_empty_answer_still_has_its_columns() {
     let engine = engine(&some_lake());
     let sql = "SELECT id, speed_kmh FROM reports WHERE id = 'none'";
     let json = written(&engine, sql, Shape::Json, Limits::default()).await;
-    assert!(json.starts_with(r#"{"columns":["id","speed_kmh"],"types":["VARCHAR","DECIMAL(6,2)"],"rows":[],"truncated":false"#), "{json}");
+    assert!(
+        json.starts_with(
+            r#"{"columns":["id","speed_kmh"],"types":["VARCHAR","DECIMAL(6,2)"],"rows":[],"truncated":false"#
+        ),
+        "{json}"
+    );
     assert_eq!(written(&engine, sql, Shape::Csv, Limits::default()).await, "id,speed_kmh\r\n");
     assert!(written(&engine, sql, Shape::Table { width: 80 }, Limits::default()).await.starts_with("id  speed_kmh\n"));
 }

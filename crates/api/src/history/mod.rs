@@ -191,7 +191,10 @@ async fn asset_route(
     let end_time = params.end_time.unwrap_or_else(|| now_ms().to_string());
     let event_time = span(Some(&params.start_time), Some(&end_time))?;
     let limit = limit(params.limit)?;
-    let cursor = params.cursor.as_deref().map(|text| text.parse::<Cursor>().map_err(|e| Problem::invalid("cursor", e.to_string())));
+    let cursor = params
+        .cursor
+        .as_deref()
+        .map(|text| text.parse::<Cursor>().map_err(|e| Problem::invalid("cursor", e.to_string())));
     let after = cursor.transpose()?;
     let tolerance = params.tolerance.filter(|tolerance| *tolerance != 0.0);
     if let Some(metres) = tolerance.filter(|metres| !(0.0..=TOLERANCE_MAX_M).contains(metres)) {
@@ -389,16 +392,13 @@ async fn map(
 ) -> Result<Json<MapThen>, Problem> {
     let Query(params) = query?;
     let at_ms = time("time", &params.time)?;
-    let kind = params.kind.as_deref().map(|word| {
-        Kind::parse(word).ok_or_else(|| Problem::from(drover_model::Reject::unknown_kind(word)))
-    });
+    let kind = params
+        .kind
+        .as_deref()
+        .map(|word| Kind::parse(word).ok_or_else(|| Problem::from(drover_model::Reject::unknown_kind(word))));
     let max_age_s = params.max_age_s.unwrap_or(MAX_AGE_S);
-    let map = MapAt {
-        at_ms,
-        max_age_ms: i64::from(max_age_s) * 1000,
-        kind: kind.transpose()?,
-        limit: limit(params.limit)?,
-    };
+    let map =
+        MapAt { at_ms, max_age_ms: i64::from(max_age_s) * 1000, kind: kind.transpose()?, limit: limit(params.limit)? };
     let (assets, truncated) = past.read(move |view, footers| map_at(view, footers, &map)).await?;
     let assets: Vec<_> = assets.iter().map(|(key, fix)| AssetThen::new(key.kind, &key.id, fix)).collect();
     Ok(Json(MapThen { time: text_of(at_ms), max_age_s, count: assets.len(), assets, truncated }))

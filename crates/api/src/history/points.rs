@@ -112,7 +112,8 @@ pub fn write_gpx(track: &Track<'_>) -> String {
         }
         last = Some(fix.event_time);
         let (lat, lon, time) = (at.lat(), at.lon(), text_of(fix.event_time));
-        writeln!(out, "<trkpt lat=\"{lat}\" lon=\"{lon}\"><time>{time}</time></trkpt>").expect("memory takes every byte");
+        writeln!(out, "<trkpt lat=\"{lat}\" lon=\"{lon}\"><time>{time}</time></trkpt>")
+            .expect("memory takes every byte");
     }
     out.push_str(if last.is_some() { "</trkseg></trk>\n</gpx>\n" } else { "</trk>\n</gpx>\n" });
     out

@@ -167,7 +167,7 @@ fn summary(segments: &Segments) -> Summary {
     Summary {
         trips: trips.len(),
         stops: stops.len(),
-        distance_m: tenths(trips.iter().map(|trip| trip.distance_m).sum()),
+        distance_m: tenths(trips.iter().map(|trip| trip.distance_m).sum::<f64>() + 0.0),
         driving_s: seconds(trips.iter().map(Trip::duration_ms).sum()),
         stopped_s: seconds(stops.iter().map(Stop::duration_ms).sum()),
     }

@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p drover-history --example rows -- lake [folder] [drivers]`: from a full log on disk to
 //! committed files, then merged; rows/s, bytes/row, peak memory.
+//! `… -- merge [folder] [drivers]`: what merging alone does with what a filled lake has left to merge.
 //! `… -- sizes [drivers]`: bytes/row and column for layouts and types, as one file of the whole day and as one flush.
 
 mod city;
@@ -15,13 +16,12 @@ use std::time::{Duration, Instant};
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize| arguments.get(at).map_or(city::DRIVERS, |text| text.parse().expect("a number of drivers"));
+    let folder = || arguments.get(1).map_or_else(|| std::env::temp_dir().join("drover-rows"), PathBuf::from);
     match arguments.first().map(String::as_str) {
-        Some("lake") => {
-            let folder = arguments.get(1).map_or_else(|| std::env::temp_dir().join("drover-rows"), PathBuf::from);
-            lake(&folder, number(2));
-        }
+        Some("lake") => lake(&folder(), number(2)),
+        Some("merge") => merge(&folder(), number(2)),
         Some("sizes") => sizes::run(number(1)),
-        _ => eprintln!("usage: rows lake [folder] [drivers] | rows sizes [drivers]"),
+        _ => eprintln!("usage: rows lake [folder] [drivers] | rows merge [folder] [drivers] | rows sizes [drivers]"),
     }
 }
 
@@ -44,17 +44,49 @@ fn lake(folder: &Path, drivers: usize) {
     println!("peak memory {} MiB", peak_memory_mib());
     forget_peak();
     // Merging went on meanwhile; it is done when nothing changes for a while.
-    let mut last = (flushed.snapshot, Instant::now());
-    let merged = wait(&history, "merged", |status| {
-        if status.snapshot != last.0 {
-            last = (status.snapshot, Instant::now());
-        }
-        last.1.elapsed() > Duration::from_secs(20)
-    });
-    report("and merged", &merged, last.1 - started);
+    let (merged, took, _) = wait_merged(&history, started);
+    report("and merged", &merged, took);
     println!("peak memory while merging only {} MiB; load after: {}", peak_memory_mib(), load());
     running.stop();
     println!("doctor: {:?}", drover_history::check(&lake, Some(1..end + 1), true).expect("the catalogue is readable"));
+}
+
+fn merge(folder: &Path, drivers: usize) {
+    println!("load before: {}", load());
+    let log = filled_log(&folder.join("log"), drivers);
+    let lake = folder.join("lake");
+    let _ = std::fs::remove_dir_all(&lake);
+    let end = log.durable_position();
+    let small = Settings { flush_rows: 50_000, tail_max_bytes: 8 << 20, ..Settings::new(&lake) };
+    let (history, running) = drover_history::follow(&log, small).expect("the lake opens");
+    wait(&history, "flushed", |status| status.cursor + 50_000 > end);
+    running.stop();
+    report("to be merged", &history.status(), Duration::from_secs(1));
+    drop(history);
+    forget_peak();
+    println!("memory before {} MiB", peak_memory_mib());
+    let (history, running) = drover_history::follow(&log, Settings::new(&lake)).expect("the lake opens");
+    let (merged, took, rows) = wait_merged(&history, Instant::now());
+    println!("{rows} rows merged in {:.2} s, of which up to 1 s waiting", took.as_secs_f64());
+    report("merged", &merged, took);
+    println!("peak memory {} MiB; load after: {}", peak_memory_mib(), load());
+    running.stop();
+}
+
+/// Waits until no file has come for a while. Gives the time from `since` to the last one, and the rows in new files.
+fn wait_merged(history: &History, since: Instant) -> (Status, Duration, u64) {
+    let newest = |history: &History| history.view().files.iter().map(|file| file.id).max().unwrap_or(0);
+    let (mut known, mut last, mut rows) = (newest(history), Instant::now(), 0);
+    let status = wait(history, "merged", |_| {
+        let view = history.view();
+        let new: Vec<_> = view.files.iter().filter(|file| file.id > known).collect();
+        if !new.is_empty() {
+            rows += new.iter().map(|file| file.rows).sum::<u64>();
+            (known, last) = (newest(history), Instant::now());
+        }
+        last.elapsed() > Duration::from_secs(10)
+    });
+    (status, last - since, rows)
 }
 
 fn report(what: &str, status: &Status, took: Duration) {

@@ -2,7 +2,8 @@
 //! what to do. May run beside a running node. Nothing is repaired by itself: a file that is damaged stays in the
 //! catalogue, reads that touch it name it, and its positions on the log are told so that the rows can be had again.
 
-use super::catalog::{Catalog, Found, IDS};
+use super::catalog::{Catalog, IDS};
+use super::live::Found;
 use super::{CATALOG, Error, orphans, sources, writer};
 use crate::LakeFile;
 use arrow::array::{AsArray, RecordBatch};

@@ -5,8 +5,8 @@
 use super::Error;
 use super::calendar::day_of;
 use super::writer::{FileWriter, Layout, Written};
-use crate::schema::Rows;
-use crate::tail::{Chunk, compare, sort_key};
+use crate::chunk::{Chunk, compare, sort_key};
+use crate::rows::Rows;
 use arrow::datatypes::SchemaRef;
 use drover_model::{RecordRef, Report};
 use std::cmp::{Ordering, Reverse};

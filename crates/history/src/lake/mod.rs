@@ -11,11 +11,13 @@ mod create;
 pub(crate) mod doctor;
 pub(crate) mod expire;
 pub(crate) mod flush;
+mod live;
 pub(crate) mod merge;
 pub(crate) mod orphans;
 pub(crate) mod sources;
 pub(crate) mod stats;
 pub(crate) mod store;
+mod widen;
 pub(crate) mod writer;
 
 use std::io;

@@ -1,14 +1,15 @@
 //! The lake as its threads write it: the catalogue under one lock, and each commit published to readers before the
 //! lock is given back, so that snapshots and views have one order.
 
-use super::catalog::{Catalog, Found, Head};
+use super::catalog::{Catalog, Head};
 use super::commit::Change;
 use super::expire::{self, Scheduled};
+use super::live::Found;
 use super::writer::{Layout, Written};
 use super::{DATA, Error, TABLE, orphans};
 use crate::LakeFile;
+use crate::chunk::Shape;
 use crate::history::{Settings, Shared, State};
-use crate::tail::Shape;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;

@@ -4,7 +4,7 @@
 
 use super::TripRules;
 use super::outliers::Sighting;
-use super::places::{PlaceTime, east_of, moved, north_of};
+use super::places::{PlaceTime, east_of, is_within, moved, north_of};
 use std::collections::VecDeque;
 
 /// What comes after a fix.
@@ -125,12 +125,12 @@ impl Legs {
         let (from, to) = (self.placed(begin), self.placed(end));
         let rim = self.rules.rim_m();
         // Who is on the way is known by this alone, mostly.
-        if from.seen.fix.at.distance_m(to.seen.fix.at) > 2.0 * rim {
+        if !is_within(from.seen.fix.at, to.seen.fix.at, 2.0 * rim) {
             return false;
         }
         let Some((north, east)) = to.until.since(from.until).mean() else { return false };
         let middle = moved(from.seen.fix.at, north - from.steps.0, east - from.steps.1);
-        let within = |placed: &Placed, metres: f64| middle.distance_m(placed.seen.fix.at) <= metres;
+        let within = |placed: &Placed, metres: f64| is_within(middle, placed.seen.fix.at, metres);
         within(from, rim)
             && within(to, rim)
             && self.fixes.range(begin - self.first..=end - self.first).all(|p| within(p, self.rules.stop_radius_m))

@@ -3,6 +3,15 @@
 use drover_geo::PointE7;
 
 const TURN: i64 = 3_600_000_000;
+/// More than a step of latitude, or of longitude anywhere, is long.
+const STEP_MAX_M: f64 = 0.0112;
+
+/// Whether two places are at most so far apart. Most that are need no trigonometry to tell: the way along the meridian
+/// and the parallel is longer than the straight one.
+pub(super) fn is_within(a: PointE7, b: PointE7, metres: f64) -> bool {
+    let steps = north_of(a, b).abs() + east_of(a, b).abs();
+    steps as f64 * STEP_MAX_M <= metres || a.distance_m(b) <= metres
+}
 
 /// Longitudes from one place to another the shorter way.
 pub(super) fn east_of(from: PointE7, to: PointE7) -> i64 {

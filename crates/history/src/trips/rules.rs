@@ -1,6 +1,7 @@
 //! What counts as a stop, a trip and a gap, and how far around a window these depend on fixes.
 
 use super::outliers::{NEIGHBOURS, STALE_MAX_MS, Sighting};
+use super::places::is_within;
 use std::ops::RangeInclusive;
 
 /// Numbers of the definition in [`super`].
@@ -88,7 +89,7 @@ impl TripRules {
     /// Whether the way from one fix to a later one can be gone in the time between them.
     pub(super) fn is_near(&self, from: &Sighting, to: &Sighting) -> bool {
         let seconds = to.fix.time_ms.abs_diff(from.since_ms) as f64 / 1_000.0;
-        from.fix.at.distance_m(to.fix.at) <= self.stop_radius_m + self.max_speed_kmh / 3.6 * seconds
+        is_within(from.fix.at, to.fix.at, self.stop_radius_m + self.max_speed_kmh / 3.6 * seconds)
     }
 
     pub(super) fn is_break(&self, from: &Sighting, to: &Sighting) -> bool {

@@ -146,7 +146,9 @@ mod tests {
 
     #[test]
     fn other_topics_are_not_reports() {
-        for topic in ["drivers/d-1", "driver/d-1/location", "drivers/d/1/location", "a/b", "", "owntracks/jane/phone/cmd"] {
+        for topic in
+            ["drivers/d-1", "driver/d-1/location", "drivers/d/1/location", "a/b", "", "owntracks/jane/phone/cmd"]
+        {
             check(topic, None);
         }
     }

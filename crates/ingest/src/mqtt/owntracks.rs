@@ -37,9 +37,8 @@ pub fn is_location(payload: &[u8]) -> bool {
 
 /// Reads a location. Who sent it stands in the topic.
 pub fn parse(payload: &[u8]) -> Parsed<'static> {
-    let location: Location = serde_json::from_slice(payload).map_err(|error| {
-        Reject::new(RejectCode::Malformed, "", format!("not an OwnTracks location: {error}"))
-    })?;
+    let location: Location = serde_json::from_slice(payload)
+        .map_err(|error| Reject::new(RejectCode::Malformed, "", format!("not an OwnTracks location: {error}")))?;
     let mut draft = Draft {
         latitude: location.lat,
         longitude: location.lon,

@@ -159,7 +159,8 @@ impl ExprPlanner for ConcatPlanner {
             return Ok(PlannerResult::Original(op));
         }
         let is_list = |side: &Expr| side.get_type(schema).is_ok_and(|kind| kind.is_list());
-        let function = if is_list(&op.left) || is_list(&op.right) { self.arrays.clone() } else { Some(self.texts.clone()) };
+        let function =
+            if is_list(&op.left) || is_list(&op.right) { self.arrays.clone() } else { Some(self.texts.clone()) };
         Ok(match function {
             Some(function) => {
                 let call = ScalarFunction::new_udf(function, vec![op.left, op.right]);

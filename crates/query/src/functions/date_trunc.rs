@@ -50,7 +50,9 @@ impl ScalarUDFImpl for DateTrunc {
     }
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let Some(zone) = args.args.get_mut(1).and_then(take_utc) else { return self.inner.inner().invoke_with_args(args) };
+        let Some(zone) = args.args.get_mut(1).and_then(take_utc) else {
+            return self.inner.inner().invoke_with_args(args);
+        };
         match self.inner.inner().invoke_with_args(args)? {
             ColumnarValue::Array(times) => {
                 let times = times.as_primitive::<TimestampMillisecondType>().clone();

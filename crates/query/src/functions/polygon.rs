@@ -3,13 +3,13 @@
 
 use super::geo::{degrees, place};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::types::logical_string;
 use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::logical_expr::{
     Coercion, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignatureClass, Volatility,
 };
-use arrow::compute::cast;
 use drover_geo::{Point, Polygon};
 use serde_json::Value;
 use std::sync::Arc;
@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn nonsense_says_what_was_expected() {
-        for text in ["", "POLYGON", "POLYGON(1 2)", "POLYGON((1 2, x 3, 4 5))", "POINT(1 2)", "{}", "POLYGON((1 2)))("] {
+        for text in ["", "POLYGON", "POLYGON(1 2)", "POLYGON((1 2, x 3, 4 5))", "POINT(1 2)", "{}", "POLYGON((1 2)))("]
+        {
             assert!(read(text).is_err(), "{text}");
         }
         assert!(read("POLYGON((0 0, 1 1))").unwrap_err().contains("3 distinct points"));

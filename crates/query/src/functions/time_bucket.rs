@@ -142,7 +142,9 @@ impl Width {
         let (months, ms) = match value {
             ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
                 parts(text).ok_or_else(|| {
-                    exec_datafusion_err!("time_bucket: {text:?} is no width; write '15 minutes', '1 hour', '1 day' or '1 month'")
+                    exec_datafusion_err!(
+                        "time_bucket: {text:?} is no width; write '15 minutes', '1 hour', '1 day' or '1 month'"
+                    )
                 })?
             }
             ScalarValue::IntervalMonthDayNano(Some(interval)) => {
@@ -207,7 +209,8 @@ mod tests {
         assert_eq!(parts("1 day 6 hours"), Some((0, 108_000_000)));
         assert_eq!(parts("90s"), Some((0, 90_000)));
         assert_eq!(parts("2 years"), Some((24, 0)));
-        for nonsense in ["", "minutes", "1", "1 moon", "x minutes", "9999999999999999999 s", "99999999999999999 weeks"] {
+        for nonsense in ["", "minutes", "1", "1 moon", "x minutes", "9999999999999999999 s", "99999999999999999 weeks"]
+        {
             assert_eq!(parts(nonsense), None, "{nonsense}");
         }
     }
@@ -226,7 +229,8 @@ mod tests {
     fn weeks_begin_on_monday() {
         // 2026-05-28 is a Thursday.
         let thursday = first_day(2026, 5) + 27;
-        let times: ArrayRef = Arc::new(PrimitiveArray::<TimestampMillisecondType>::from(vec![thursday * MS_PER_DAY + 5]));
+        let times: ArrayRef =
+            Arc::new(PrimitiveArray::<TimestampMillisecondType>::from(vec![thursday * MS_PER_DAY + 5]));
         let weeks = bucket(Width::Ms(7 * MS_PER_DAY), &times).unwrap();
         assert_eq!(weeks.as_primitive::<TimestampMillisecondType>().value(0), (thursday - 3) * MS_PER_DAY);
     }

@@ -59,7 +59,8 @@ impl RunStream {
             metrics: BaselineMetrics::new(&plan.metrics, number),
             ended: false,
         };
-        let batches = stream::try_unfold(runs, |mut runs| async move { Ok(runs.next().await?.map(|batch| (batch, runs))) });
+        let batches =
+            stream::try_unfold(runs, |mut runs| async move { Ok(runs.next().await?.map(|batch| (batch, runs))) });
         Ok(Box::pin(RecordBatchStreamAdapter::new(plan.schema.clone(), batches)))
     }
 

@@ -133,11 +133,7 @@ fn moment(column: &ArrayRef, unit: TimeUnit, zoned: bool) -> (Kind, Writer<'_>) 
     }
 }
 
-fn moments<T: ArrowPrimitiveType<Native = i64>>(
-    column: &ArrayRef,
-    per_second: i64,
-    zoned: bool,
-) -> (Kind, Writer<'_>) {
+fn moments<T: ArrowPrimitiveType<Native = i64>>(column: &ArrayRef, per_second: i64, zoned: bool) -> (Kind, Writer<'_>) {
     let values = column.as_primitive::<T>();
     (Kind::Text, Box::new(move |row, out| time::moment(values.value(row), per_second, zoned, out)))
 }

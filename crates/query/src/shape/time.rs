@@ -41,8 +41,8 @@ pub(super) fn clock(second_of_day: i64, nanos: i64, out: &mut String) {
     out.push('.');
     let nanos = nanos.unsigned_abs();
     match nanos {
-        _ if nanos % 1_000_000 == 0 => digits(nanos / 1_000_000, 3, out),
-        _ if nanos % 1_000 == 0 => digits(nanos / 1_000, 6, out),
+        _ if nanos.is_multiple_of(1_000_000) => digits(nanos / 1_000_000, 3, out),
+        _ if nanos.is_multiple_of(1_000) => digits(nanos / 1_000, 6, out),
         _ => digits(nanos, 9, out),
     }
 }

@@ -180,7 +180,8 @@ pub fn writer(path: &PathBuf, schema: &SchemaRef) -> ArrowWriter<File> {
         }
     }
     let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
-    ArrowWriter::try_new_with_options(File::create(path).expect("a new file"), schema.clone(), options).expect("a writer")
+    ArrowWriter::try_new_with_options(File::create(path).expect("a new file"), schema.clone(), options)
+        .expect("a writer")
 }
 
 /// An engine over the lake as it is now.
