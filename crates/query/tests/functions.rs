@@ -139,12 +139,18 @@ fn drive() -> Lake {
 async fn trips_and_stops_are_tables() {
     let engine = engine(&drive());
     let day = "'vehicle', 'bus-1', '2026-05-28', '2026-05-29T00:00:00Z'";
-    let rows = ask(&engine, &format!("SELECT round(distance_m), start_time < '2026-05-28T00:11:00Z', open_end FROM trips({day})")).await;
+    let rows = ask(
+        &engine,
+        &format!("SELECT round(distance_m), start_time < '2026-05-28T00:11:00Z', open_end FROM trips({day})"),
+    )
+    .await;
     let [row] = rows.as_slice() else { panic!("{rows:?}") };
     let metres: f64 = row[0].parse().unwrap();
     assert!((4_000.0..=4_500.0).contains(&metres), "{metres}");
     assert_eq!(row[1..], ["true", "false"]);
-    let rows = ask(&engine, &format!("SELECT round(latitude, 2), duration_s > 500 FROM stops({day}) ORDER BY start_time")).await;
+    let rows =
+        ask(&engine, &format!("SELECT round(latitude, 2), duration_s > 500 FROM stops({day}) ORDER BY start_time"))
+            .await;
     assert_eq!(rows, [["41.15", "true"], ["41.19", "true"]]);
     let cut = "SELECT open_start, open_end FROM trips('vehicles', 'bus-1', TIMESTAMP '2026-05-28 00:12:00', '2026-05-28'::TIMESTAMP + INTERVAL '14 minutes')";
     assert_eq!(ask(&engine, cut).await, [["true", "true"]]);

@@ -24,7 +24,12 @@ fn start(folder: &Path) -> (Log, History, Running) {
 
 fn record(number: u64) -> Vec<u8> {
     let id = format!("bus-{}", number % 97);
-    let mut sent = Sent::new(number, if number.is_multiple_of(3) { Kind::Driver } else { Kind::Vehicle }, &id, DAY + number as i64 * 3_000);
+    let mut sent = Sent::new(
+        number,
+        if number.is_multiple_of(3) { Kind::Driver } else { Kind::Vehicle },
+        &id,
+        DAY + number as i64 * 3_000,
+    );
     sent.speed = Some((number % 90) as f64);
     let mut bytes = Vec::new();
     sent.report().encode(&mut bytes);

@@ -1,8 +1,8 @@
 //! `trips(kind, id, from, to)` and `stops(kind, id, from, to)` as tables: what one asset did in a window of time. What a
 //! trip and a stop are is for [`drover_history::trips`]; here are only the arguments and the columns.
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch};
 use arrow::array::TimestampMillisecondArray;
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
@@ -50,7 +50,9 @@ impl TableFunctionImpl for TripsFunction {
     fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
         let name = self.which.name();
         let [kind, id, from, to] = args.exprs() else {
-            return plan_err!("{name} takes a kind, an id and two times: {name}('vehicle', 'bus-1', '2026-05-28', '2026-05-29')");
+            return plan_err!(
+                "{name} takes a kind, an id and two times: {name}('vehicle', 'bus-1', '2026-05-28', '2026-05-29')"
+            );
         };
         let kind = text(kind, args.session())?;
         let kind = Kind::parse(&kind).ok_or_else(|| plan_datafusion_err!("{name}: there is no kind {kind:?}"))?;
@@ -135,7 +137,9 @@ impl Asked {
         let stop = dropped.0.clone();
         let found = tokio::task::spawn_blocking(move || segments(&view, &footers, kind, &id, window, &stop)).await;
         let found = found.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?;
-        found.map_err(|ReadError::Damaged { file, why }| DataFusionError::External(Box::new(SqlError::Damaged { file, why })))
+        found.map_err(|ReadError::Damaged { file, why }| {
+            DataFusionError::External(Box::new(SqlError::Damaged { file, why }))
+        })
     }
 }
 
@@ -172,7 +176,15 @@ fn segments(
 fn schema(which: Which) -> SchemaRef {
     let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     let places: &[&str] = match which {
-        Which::Trips => &["start_latitude", "start_longitude", "end_latitude", "end_longitude", "distance_m", "avg_speed_kmh", "max_speed_kmh"],
+        Which::Trips => &[
+            "start_latitude",
+            "start_longitude",
+            "end_latitude",
+            "end_longitude",
+            "distance_m",
+            "avg_speed_kmh",
+            "max_speed_kmh",
+        ],
         Which::Stops => &["latitude", "longitude"],
     };
     let times = ["start_time", "end_time"].map(|name| Field::new(name, time.clone(), false));
