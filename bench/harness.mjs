@@ -7,7 +7,7 @@ import { describeMachine, load1, quiet } from './machine.mjs';
 import { BUILT, ROOT, cleanUp, cpuSeconds, delay, output, requirePrograms, start, temporaryFolder } from './processes.mjs';
 import { Results } from './results.mjs';
 
-export const SCENARIOS = ['log', 'index', 'acks', 'http', 'batches', 'paced', 'mqtt', 'nearby', 'memory'];
+export const SCENARIOS = ['log', 'index', 'acks', 'http', 'batches', 'paced', 'mqtt', 'nearby', 'memory', 'history'];
 
 /** A first look, not a measurement: one short run each, nothing is kept. */
 export const SHORT = process.env.SHORT === '1';
@@ -47,7 +47,7 @@ export async function main(names) {
 async function measure(name, scenario, results) {
   console.log(`\n== ${name}`);
   try {
-    for (const [crate, example] of scenario.examples ?? []) await buildExample(crate, example);
+    for (const name of scenario.examples ?? []) await buildExample(name);
     const before = { load: load1(), ...(await quiet(SHORT)) };
     await scenario.default((figure) => results.add(name, before, figure));
     return true;
@@ -59,9 +59,10 @@ async function measure(name, scenario, results) {
   }
 }
 
-async function buildExample(crate, name) {
+/** Of the whole workspace, so that it has the features, and hence the dependencies, that the binary has. */
+async function buildExample(name) {
   if (process.env.NO_BUILD === '1' && existsSync(example(name))) return;
-  await output('cargo', ['build', '--release', '--locked', '-p', crate, '--example', name], { cwd: ROOT, timeoutS: 1200 });
+  await output('cargo', ['build', '--release', '--locked', '--workspace', '--example', name], { cwd: ROOT, timeoutS: 3600 });
 }
 
 export const example = (name) => join(BUILT, 'examples', name);

@@ -25,6 +25,8 @@ const PACKAGES = {
   wrk: 'wrk',
   dd: 'coreutils',
   cargo: 'cargo',
+  mosquitto: 'mosquitto',
+  python3: 'python3-venv',
 };
 
 const running = new Set();

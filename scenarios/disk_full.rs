@@ -4,44 +4,17 @@
 
 mod harness;
 
-use harness::{Answer, Node, folder, now_ms, read_log, tool, wait_for};
+use harness::{Answer, Node, SmallDisk, folder, now_ms, read_log, wait_for};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const DISK_MIB: usize = 20;
 /// A file that stands for other users of the disk.
 const BALLAST_MIB: usize = 8;
 const SETTINGS: [(&str, &str); 1] = [("DROVER_LOG_SEGMENT_MIB", "1")];
 const BATCH: usize = 100;
-
-/// A disk of its own, unmounted however the test ends.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &Path) -> SmallDisk {
-        fs::create_dir(at).expect("a folder to mount on");
-        let size = format!("size={DISK_MIB}m");
-        let place = at.to_str().expect("a path in UTF-8");
-        let mounted = tool("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", place]);
-        mounted.unwrap_or_else(|why| panic!("this test mounts a tmpfs and needs the right to (root): {why}"));
-        SmallDisk(at.to_owned())
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily, as a panicking test may leave a process that still ends.
-        if let Err(why) = tool("umount", &["-l", self.0.to_str().expect("a path in UTF-8")]) {
-            eprintln!("{} stays mounted: {why}", self.0.display());
-        }
-    }
-}
 
 /// Reports with event times of their own and a kilobyte of readings each.
 struct Source {
@@ -128,7 +101,7 @@ fn check_log(data: &Path, acknowledged: &[Value]) {
 fn a_full_disk_refuses_reports_keeps_answering_and_resumes_by_itself() {
     let folder = folder();
     let data = folder.path().join("data");
-    let disk = SmallDisk::mount(&data);
+    let disk = SmallDisk::mount(&data, DISK_MIB);
     fs::write(disk.ballast(), vec![0; BALLAST_MIB << 20]).expect("room for the ballast");
     let mut source = Source::new();
 
@@ -163,13 +136,14 @@ fn a_full_disk_refuses_reports_keeps_answering_and_resumes_by_itself() {
 fn a_node_that_is_killed_and_started_on_a_full_disk_reads_and_recovers() {
     let folder = folder();
     let data = folder.path().join("data");
-    let disk = SmallDisk::mount(&data);
+    let disk = SmallDisk::mount(&data, DISK_MIB);
     fs::write(disk.ballast(), vec![0; BALLAST_MIB << 20]).expect("room for the ballast");
     let mut source = Source::new();
     let node = Node::start_with(&data, "127.0.0.1:0", &SETTINGS);
     let (mut acknowledged, refused, _) = fill(&node, &mut source);
     node.kill();
-    fill_to_the_brim(&disk);
+    // What the kill has left, so that not even an empty spare finds room.
+    disk.fill("rest");
 
     let node = Node::start_with(&data, "127.0.0.1:0", &SETTINGS);
     assert_eq!(node.get("/api/v1/drivers/d1/location").expect(200)["id"], "d1");
@@ -182,12 +156,4 @@ fn a_node_that_is_killed_and_started_on_a_full_disk_reads_and_recovers() {
     acknowledged.extend(refused);
     node.stop();
     check_log(&data, &acknowledged);
-}
-
-/// Takes what the kill has left, so that not even an empty spare finds room.
-fn fill_to_the_brim(disk: &SmallDisk) {
-    let rest = vec![0; DISK_MIB << 20];
-    let path = disk.0.join("rest");
-    let error = fs::write(&path, rest).expect_err("more than the disk holds");
-    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull, "{error}");
 }

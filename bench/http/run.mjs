@@ -10,7 +10,7 @@ import { wrk } from '../peers.mjs';
 import { start } from '../processes.mjs';
 
 export const programs = ['wrk', 'cargo'];
-export const examples = [['drover-node', 'empty_handler']];
+export const examples = ['empty_handler'];
 
 const DRIVERS = 10_000;
 const PLACES_EACH = 4;

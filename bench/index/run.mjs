@@ -11,7 +11,7 @@ import { REDIS_PROGRAMS, redisNearest, startRedis } from '../peers.mjs';
 import { output } from '../processes.mjs';
 
 export const programs = [...REDIS_PROGRAMS, 'cargo'];
-export const examples = [['drover-geo', 'index_rate']];
+export const examples = ['index_rate'];
 
 const RADIUS_M = 5000;
 

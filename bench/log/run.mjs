@@ -10,7 +10,7 @@ import { alternate, example, seconds, values } from '../harness.mjs';
 import { output, removeFolder, temporaryFolder } from '../processes.mjs';
 
 export const programs = ['cargo'];
-export const examples = [['drover-log', 'log_rate']];
+export const examples = ['log_rate'];
 
 const RECORD_BYTES = 110;
 const RAW_FILE_BYTES = 256 << 20;

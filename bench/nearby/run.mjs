@@ -13,7 +13,7 @@ import { REDIS_PROGRAMS, redisNearest, startRedis, wrk } from '../peers.mjs';
 import { output } from '../processes.mjs';
 
 export const programs = [...REDIS_PROGRAMS, 'wrk', 'cargo'];
-export const examples = [['drover-live', 'read_latency']];
+export const examples = ['read_latency'];
 
 const REQUESTS = 20_000;
 const CONNECTIONS = 50;

@@ -14,15 +14,24 @@ import duckdb
 
 def extension(name):
     """The file of an extension that came as a Python package: nothing is fetched."""
-    package = os.path.dirname(importlib.util.find_spec("duckdb_extension_" + name).origin)
-    return glob.glob(os.path.join(package, "extensions", "*", "*.duckdb_extension"))[0]
+    package = importlib.util.find_spec("duckdb_extension_" + name)
+    if package is None:
+        sys.exit(f"the Python package duckdb-extension-{name} is missing: run scripts/test-python")
+    return glob.glob(os.path.join(os.path.dirname(package.origin), "extensions", "*", "*.duckdb_extension"))[0]
 
 
-lake, sql = sys.argv[1:]
-database = duckdb.connect(config={"autoinstall_known_extensions": False})
-for name in ["sqlite_scanner", "ducklake"]:
-    database.execute(f"LOAD '{extension(name)}'")
-database.execute(f"ATTACH 'ducklake:sqlite:{lake}/catalog.sqlite' AS lake (DATA_PATH '{lake}/data/', READ_ONLY)")
-database.execute("USE lake")
-database.execute("SET TimeZone = 'UTC'")
-print(json.dumps([list(row) for row in database.execute(sql).fetchall()]))
+def attach(lake, read_only=True):
+    """A connection in which the lake is the database `lake`, and the one in use."""
+    database = duckdb.connect(config={"autoinstall_known_extensions": False})
+    for name in ["sqlite_scanner", "ducklake"]:
+        database.execute(f"LOAD '{extension(name)}'")
+    options = f"DATA_PATH '{lake}/data/'" + (", READ_ONLY" if read_only else "")
+    database.execute(f"ATTACH 'ducklake:sqlite:{lake}/catalog.sqlite' AS lake ({options})")
+    database.execute("USE lake")
+    database.execute("SET TimeZone = 'UTC'")
+    return database
+
+
+if __name__ == "__main__":
+    lake, sql = sys.argv[1:]
+    print(json.dumps([list(row) for row in attach(lake).execute(sql).fetchall()]))

@@ -5,10 +5,12 @@
 // Every scenario is a crate of its own and uses some of this.
 #![allow(dead_code, unused_imports)]
 
+mod disk;
 mod log;
 mod node;
 mod socket;
 
+pub use disk::SmallDisk;
 pub use log::{Logged, read_log};
 pub use node::{Answer, Node};
 pub use socket::Socket;

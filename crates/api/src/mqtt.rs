@@ -68,23 +68,27 @@ fn message(seen: &Seen<'_>) -> Message {
 
 /// Publishes every change of the live state while anybody subscribes, until the node stops.
 pub async fn publish_changes(live: Live, broker: Broker) {
+    // Everything up to here was told, or nobody wanted it. Always taken before the look that says so: a
+    // subscription that comes in between misses nothing.
+    let mut told = live.applied();
     loop {
-        // Taken before the look: a subscription that comes in between misses nothing.
-        let since = live.applied();
+        let now = live.applied();
         if !broker.reaches(LIVE) {
+            told = now;
             tokio::time::sleep(NOBODY).await;
             continue;
         }
-        let Ok(mut watcher) = live.watch(Wish { since: Some(since), ..Wish::default() }) else {
+        let Ok(mut watcher) = live.watch(Wish { since: Some(told), ..Wish::default() }) else {
             tokio::time::sleep(NOBODY).await;
             continue;
         };
         while broker.reaches(LIVE) {
             let Some(frame) = watcher.next().await else { return };
-            let (Frame::Snapshot { assets, .. } | Frame::Changes { assets, .. }) = frame;
+            let (Frame::Snapshot { assets, position, .. } | Frame::Changes { assets, position }) = frame;
             for asset in assets {
                 publish_change(&broker, asset);
             }
+            told = position;
             tokio::time::sleep(watcher.pause()).await;
         }
     }

@@ -23,6 +23,7 @@ mod session;
 mod shape;
 mod statement;
 mod table;
+mod yielding;
 
 pub use answer::Answer;
 pub use arrow::array::RecordBatch;

@@ -6,6 +6,7 @@ use crate::progress::Watch;
 use crate::reader::{Files, Footers};
 use crate::runs::RunsRule;
 use crate::table::{ReportsTable, STORE};
+use crate::yielding::YieldRule;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider};
 use datafusion::catalog::{CatalogProviderList, SchemaProvider};
 use datafusion::common::Result;
@@ -44,7 +45,9 @@ pub(crate) struct Session {
 impl Sessions {
     pub(crate) fn new(threads: usize, footer_cache_bytes: usize) -> Sessions {
         let builder = SessionStateBuilder::new().with_default_features();
-        let template = functions::install(builder).with_physical_optimizer_rule(Arc::new(RunsRule));
+        let template = functions::install(builder)
+            .with_physical_optimizer_rule(Arc::new(RunsRule))
+            .with_physical_optimizer_rule(Arc::new(YieldRule));
         Sessions { template, threads, footers: Arc::new(Footers::new(footer_cache_bytes)), fix_footers: Arc::default() }
     }
 
@@ -59,7 +62,7 @@ impl Sessions {
         let memory = Arc::new(PeakRecordingPool::new(Arc::new(GreedyMemoryPool::new(memory_bytes))));
         let files = Arc::new(Files::of(view.clone(), self.footers.clone(), watch.clone()));
         let table = ReportsTable::new(view.clone(), files.clone(), watch.clone());
-        let state = self
+        let mut state = self
             .template
             .clone()
             .with_runtime_env(environment(memory.clone())?)
@@ -67,6 +70,8 @@ impl Sessions {
             .with_table_functions(functions::table_functions(view, &self.fix_footers))
             .with_config(config(self.threads, batch_rows))
             .build();
+        // The moment that `now()` stands for.
+        state.mark_start_execution();
         Ok(Session { state, files, memory })
     }
 }
@@ -83,6 +88,8 @@ fn config(threads: usize, batch_rows: usize) -> SessionConfig {
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;
     options.execution.parquet.bloom_filter_on_read = false;
+    // A thread with nothing to do would take files of another's part, and so mix two sorted parts into one.
+    options.execution.enable_file_stream_work_stealing = false;
     options.sql_parser.collect_spans = true;
     // A recursion that never ends would only end at a limit, and can double a value at every step.
     options.execution.enable_recursive_ctes = false;

@@ -84,7 +84,7 @@ async fn times_are_compared_with_texts() {
     for (condition, rows) in [
         ("event_time >= '2026-05-28T10:07:00Z'", 3),
         ("event_time > '2026-05-28T12:07:00+02:00'", 2),
-        ("event_time BETWEEN '2026-05-28 10:00' AND '2026-05-28 10:30'", 2),
+        ("event_time BETWEEN '2026-05-28 10:00:00' AND '2026-05-28 10:30:00'", 2),
         ("event_time < TIMESTAMP '2026-05-28T10:07:00'", 1),
         ("event_time >= '2026-05-28'", 4),
         ("event_time::DATE = '2026-05-28'", 4),

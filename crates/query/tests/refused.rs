@@ -8,7 +8,9 @@ use lake::{DAY, Lake, Sent, ask, engine, error};
 
 fn some_lake() -> Lake {
     let mut lake = Lake::new();
-    lake.file(&[Sent::new(1, Kind::Driver, "d-1", DAY)]);
+    let mut sent = Sent::new(1, Kind::Driver, "d-1", DAY);
+    (sent.latitude, sent.longitude) = (Some(41.15), Some(-8.61));
+    lake.file(&[sent]);
     lake
 }
 

@@ -1,5 +1,5 @@
 //! One Parquet file of the lake, written under an unfinished name, synced, and only then given its own. Encodings and
-//! sizes are chosen for point reads first and for little disk second; `examples/rows` measures them against others.
+//! sizes are chosen for point reads first and for little disk second; `examples/sizes` measures them against others.
 
 use super::calendar::civil;
 use super::stats::{ColumnStats, at, of_file};

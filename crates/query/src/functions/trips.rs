@@ -9,7 +9,9 @@ use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TablePr
 use datafusion::common::{DFSchema, DataFusionError, Result, plan_datafusion_err, plan_err};
 use datafusion::datasource::TableType;
 use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, cast};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_plan::ExecutionPlan;
 use drover_geo::PointE7;
 use drover_history::View;
@@ -84,7 +86,11 @@ fn time(argument: &Expr, session: &dyn Session) -> Result<i64> {
 
 /// The value of an argument that depends on no row, such as `now() - INTERVAL '1 day'`.
 fn constant(argument: &Expr, kind: DataType, session: &dyn Session) -> Result<ArrayRef> {
-    let expression = session.create_physical_expr(cast(argument.clone(), kind), &DFSchema::empty())?;
+    // `now()` has no value of its own: simplifying puts the moment there.
+    let now = session.execution_props().query_execution_start_time;
+    let context = SimplifyContext::builder().with_query_execution_start_time(now).build();
+    let argument = ExprSimplifier::new(context).simplify(argument.clone())?;
+    let expression = session.create_physical_expr(cast(argument, kind), &DFSchema::empty())?;
     let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &rows)?;
     expression.evaluate(&row)?.into_array(1)

@@ -74,7 +74,7 @@ impl Sent {
 
 /// A folder with files, and reports in memory.
 pub struct Lake {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     pub files: Vec<Arc<LakeFile>>,
     tail: Vec<Sent>,
     schema: SchemaRef,
@@ -82,7 +82,7 @@ pub struct Lake {
 
 impl Lake {
     pub fn new() -> Lake {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         Lake { folder, files: Vec::new(), tail: Vec::new(), schema: report_schema(&[]) }
     }
 
@@ -184,14 +184,18 @@ pub fn writer(path: &PathBuf, schema: &SchemaRef) -> ArrowWriter<File> {
         .expect("a writer")
 }
 
-/// An engine over the lake as it is now.
+/// An engine over the lake as it is now, which keeps the lake's folder.
 pub fn engine(lake: &Lake) -> Engine {
     engine_with(lake, Settings { threads: 2, ..Settings::default() })
 }
 
 pub fn engine_with(lake: &Lake, settings: Settings) -> Engine {
-    let view = lake.view();
-    Engine::over(move || view.clone(), settings).expect("threads")
+    let (view, folder) = (lake.view(), lake.folder.clone());
+    let look = move || {
+        let _kept = &folder;
+        view.clone()
+    };
+    Engine::over(look, settings).expect("threads")
 }
 
 /// Every row of an answer as texts; NULL is `∅`.

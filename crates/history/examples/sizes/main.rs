@@ -1,6 +1,10 @@
-//! Bytes per row of other layouts and other types, column by column.
+//! Bytes per row of other layouts and other types, column by column, with a day of 9,999,360 driver reports: as one
+//! file of the whole day and as one flush.
+//!
+//! `cargo run --release --workspace --example sizes -- [drivers]`
 
-use crate::city;
+mod city;
+
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -19,7 +23,8 @@ const FLUSH_ROWS: usize = 250_000;
 /// Rows given to a writer at once.
 const BATCH_ROWS: usize = 8_192;
 
-pub fn run(drivers: usize) {
+fn main() {
+    let drivers = std::env::args().nth(1).map_or(city::DRIVERS, |text| text.parse().expect("a number of drivers"));
     let schema = report_schema(&[]);
     let (whole, flush) = sorted_days(&schema, drivers);
     let folder = std::env::temp_dir().join(format!("drover-sizes-{}", std::process::id()));
