@@ -48,7 +48,7 @@ impl Busy {
         let count =
             self.node.post("/api/v1/sql", json!({"sql": "SELECT count(*) FROM reports"}).to_string()).expect(200);
         assert_eq!(count["rows"], json!([[self.sent]]));
-        let whole = "start_time=2020-01-01T00:00:00Z&end_time=2040-01-01T00:00:00Z&limit=100000";
+        let whole = "start_time=2020-01-01T00:00:00Z&end_time=2040-01-01T00:00:00Z&limit=50000";
         let route = self.node.get(&format!("/api/v1/drivers/d-0/route?{whole}")).expect(200);
         assert_eq!(route["count"], self.sent.div_ceil(7));
     }
