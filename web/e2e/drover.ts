@@ -117,25 +117,31 @@ export const test = base.extend<Fixtures>({
 
 export { expect };
 
-const LIVE_COLOUR = [0x0b, 0x6b, 0xcb];
+const LIVE_COLOUR: Colour = [0x0b, 0x6b, 0xcb];
 
 /** Pixels of the live colour within a few pixels of a point of the page: is a marker drawn there? */
 export async function markerPixels(page: Page, x: number, y: number): Promise<number> {
   const reach = 12;
-  return (await look(page, { x: x - reach, y: y - reach, width: reach * 2, height: reach * 2 })).live;
+  return (await look(page, { x: x - reach, y: y - reach, width: reach * 2, height: reach * 2 }, LIVE_COLOUR)).alike;
 }
 
 /** How many different colours a part of the page has: paper alone has one. */
 export async function coloursIn(page: Page, clip: Clip): Promise<number> {
-  return (await look(page, clip)).colours;
+  return (await look(page, clip, LIVE_COLOUR)).colours;
 }
 
+/** Pixels of a colour in a part of the page. */
+export async function pixelsOf(page: Page, clip: Clip, colour: Colour): Promise<number> {
+  return (await look(page, clip, colour)).alike;
+}
+
+type Colour = [red: number, green: number, blue: number];
 type Clip = { x: number; y: number; width: number; height: number };
 
 /** Counts in the page, which can decode pictures. */
-async function look(page: Page, clip: Clip): Promise<{ live: number; colours: number }> {
+async function look(page: Page, clip: Clip, colour: Colour): Promise<{ alike: number; colours: number }> {
   const picture = (await page.screenshot({ clip })).toString('base64');
-  const count = async ([base64, live]: [string, number[]]) => {
+  const count = async ([base64, wanted]: [string, number[]]) => {
     const image = new Image();
     image.src = `data:image/png;base64,${base64}`;
     await image.decode();
@@ -143,18 +149,18 @@ async function look(page: Page, clip: Clip): Promise<{ live: number; colours: nu
     const pen = canvas.getContext('2d')!;
     pen.drawImage(image, 0, 0);
     const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
-    const seen = { live: 0, colours: new Set(new Uint32Array(data.buffer)).size };
+    const seen = { alike: 0, colours: new Set(new Uint32Array(data.buffer)).size };
     for (let at = 0; at < data.length; at += 4) {
-      if (live.every((part, c) => Math.abs(data[at + c]! - part) < 24)) seen.live++;
+      if (wanted.every((part, c) => Math.abs(data[at + c]! - part) < 24)) seen.alike++;
     }
     return seen;
   };
-  return page.evaluate(count, [picture, LIVE_COLOUR] as [string, number[]]);
+  return page.evaluate(count, [picture, colour] as [string, number[]]);
 }
 
 /** The map's centre, as the address tells it. */
 export function mapCentre(page: Page): { latitude: number; longitude: number; zoom: number } {
   const [latitude = Number.NaN, longitude = Number.NaN, zoom = Number.NaN] =
-    new URL(page.url()).hash.split('@')[1]?.split(',').map(Number) ?? [];
+    new URL(page.url()).hash.split('@')[1]?.split('&')[0]?.split(',').map(Number) ?? [];
   return { latitude, longitude, zoom };
 }

@@ -3,6 +3,7 @@
 
 import { type RefObject, useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { DetailsCard } from './details/DetailsCard';
+import { history as past } from './history';
 import { Logo } from './icons';
 import { usePageKeys } from './keys';
 import { readLink, type ViewPlace, writeLink } from './link';
@@ -12,6 +13,8 @@ import { useSlice } from './live/slice';
 import { Controls, FrameCounter } from './map/Controls';
 import type { FleetMap } from './map/fleetMap';
 import { MapView } from './map/MapView';
+import { ReplayBanner } from './replay/ReplayBanner';
+import { ReplayBar } from './replay/ReplayBar';
 import { Sheet, type Stop, sheetHeight } from './Sheet';
 import { ConnectionChip, ConnectionNote } from './status/ConnectionChip';
 import { ThemeToggle } from './status/ThemeToggle';
@@ -21,11 +24,17 @@ const NARROW_PX = 760;
 const PANEL_PX = 348;
 const DETAILS_PX = 328;
 const GAP_PX = 12;
+/** Between the cards is room for the replay; on narrower pages it lies under them, see `replay.css`. */
+const ROOMY_PX = 1100;
+/** Of the replay's bar, which on the phone is in the sheet, and of its banner. */
+const REPLAY_PX = { roomy: 116, under: 212 };
+const BANNER_PX = 52;
 const showsFrames = new URLSearchParams(location.search).has('fps');
 
 export function App() {
   const { width, height } = usePageSize();
   const selected = useSlice(store.selected);
+  const replaying = useSlice(past.replay.on);
   const [map, setMap] = useState<FleetMap | null>(null);
   const [stop, setStop] = useState<Stop>('half');
   const search = useRef<HTMLInputElement>(null);
@@ -35,12 +44,24 @@ export function App() {
   useLink(map);
   useTitle();
   useShowSelected(map);
+  // On the phone the replay needs the map; afterwards the sheet is as high as it was.
+  useEffect(() => {
+    if (!replaying) return;
+    let before: Stop = 'half';
+    setStop((stop) => {
+      before = stop;
+      return 'low';
+    });
+    return () => setStop((stop) => (stop === 'low' ? before : stop));
+  }, [replaying]);
 
   const left = narrow ? 0 : PANEL_PX + GAP_PX;
   const right = narrow || selected === null ? 0 : DETAILS_PX + GAP_PX;
-  const bottom = narrow ? Math.min(sheetHeight(stop, height), height * 0.5) : 0;
-  const top = narrow ? 56 : 0;
-  const covered = useMemo(() => ({ left, right, top, bottom }), [left, right, top, bottom]);
+  const credits = narrow ? Math.min(sheetHeight(stop, height), height * 0.5) : 0;
+  const roomy = width > ROOMY_PX;
+  const bottom = narrow || !replaying ? credits : REPLAY_PX[roomy ? 'roomy' : 'under'];
+  const top = (narrow ? 56 : 0) + (replaying && (narrow || roomy) ? BANNER_PX : 0);
+  const covered = useMemo(() => ({ left, right, top, bottom, credits }), [left, right, top, bottom, credits]);
 
   return (
     <>
@@ -50,6 +71,7 @@ export function App() {
       ) : (
         <WidePanels search={search} selected={selected} map={map} />
       )}
+      <ReplayBanner />
       {map && (
         <div className="controls" style={narrow ? { right: 8, top: 66 } : { right: GAP_PX, bottom: 44 }}>
           {showsFrames && <FrameCounter map={map} />}
@@ -84,15 +106,23 @@ function WidePanels({ search, selected, map }: Panels) {
         <Head />
         <ConnectionNote />
         <FleetList search={search} />
-        <footer className="keys quiet">{strings.keys}</footer>
+        <Keys />
       </aside>
       {selected !== null && (
         <aside className="details card" style={{ width: DETAILS_PX }}>
           <DetailsCard assetKey={selected} map={map} />
         </aside>
       )}
+      <div className="replay">
+        <ReplayBar />
+      </div>
     </>
   );
+}
+
+function Keys() {
+  const replaying = useSlice(past.replay.on);
+  return <footer className="keys quiet">{replaying ? strings.replay.keys : strings.keys}</footer>;
 }
 
 function NarrowPanels({
@@ -109,6 +139,9 @@ function NarrowPanels({
         <Head />
       </div>
       <Sheet stop={stop} page={height} onStop={onStop}>
+        <div className="replay">
+          <ReplayBar />
+        </div>
         <ConnectionNote />
         {selected === null ? <FleetList search={search} /> : <DetailsCard assetKey={selected} map={map} />}
       </Sheet>
@@ -123,10 +156,14 @@ function useLink(map: FleetMap | null): void {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const write = () => {
       timer = undefined;
-      history.replaceState(null, '', writeLink({ key: store.selected.get(), view: view.current }));
+      // The moment of the address comes true only once its day is here.
+      const waiting = past.view.get().phase === 'loading' ? readLink(location.hash).time : null;
+      const time = past.replay.shown.get()?.time ?? waiting;
+      const link = { key: store.selected.get(), view: view.current, day: past.day.get(), time };
+      history.replaceState(null, '', writeLink(link));
     };
     const soon = () => {
-      timer ??= setTimeout(write, 300);
+      timer ??= setTimeout(write, past.replay.playing.get() ? 1000 : 300);
     };
     const read = () => {
       const link = readLink(location.hash);
@@ -139,10 +176,10 @@ function useLink(map: FleetMap | null): void {
         soon();
       };
     }
-    const stop = store.selected.subscribe(soon);
+    const stops = [store.selected, past.day, past.replay.shown].map((slice) => slice.subscribe(soon));
     addEventListener('hashchange', read);
     return () => {
-      stop();
+      for (const stop of stops) stop();
       clearTimeout(timer);
       removeEventListener('hashchange', read);
     };

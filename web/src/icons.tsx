@@ -79,6 +79,47 @@ export const SortIcon = (props: IconProps) => (
     <path d="M7 5v14M7 19l-3-3M7 19l3-3M13 6h8M13 12h6M13 18h4" />
   </Glyph>
 );
+export const BackIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <path d="m14.5 5.5-6.5 6.5 6.5 6.5" />
+  </Glyph>
+);
+export const ForwardIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <path d="m9.5 5.5 6.5 6.5-6.5 6.5" />
+  </Glyph>
+);
+export const CalendarIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <rect x="4" y="5.5" width="16" height="14.5" rx="2.5" />
+    <path d="M4 10.5h16M8.5 3v4M15.5 3v4" />
+  </Glyph>
+);
+export const PlayIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <path d="M8 5.5v13l10.5-6.5z" fill="currentColor" />
+  </Glyph>
+);
+export const PauseIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <path d="M8.5 6v12M15.5 6v12" strokeWidth="4" />
+  </Glyph>
+);
+export const PreviousIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <path d="M6.5 6v12M17.5 6.5v11L9.5 12z" />
+  </Glyph>
+);
+export const NextIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <path d="M17.5 6v12M6.5 6.5v11l8-5.5z" />
+  </Glyph>
+);
+export const DownloadIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <path d="M12 4v11M7 10.5l5 5 5-5M5 20h14" />
+  </Glyph>
+);
 
 /** A herd of three, driven the way the arrow points. */
 export function Logo({ size = 28 }: { size?: number }) {

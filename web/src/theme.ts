@@ -15,6 +15,8 @@ export interface Palette {
   text: string;
   muted: string;
   line: string;
+  /** A trail's colours from slow to fast; their lightness tells them apart without their hue. */
+  speeds: readonly [string, string, string, string, string];
 }
 
 export type Scheme = 'light' | 'dark';
@@ -31,6 +33,7 @@ export const PALETTES: Record<Scheme, Palette> = {
     text: '#16202c',
     muted: '#5b6673',
     line: '#dfe3e6',
+    speeds: ['#3b0a6b', '#8a1fa0', '#cc4a78', '#ea7a45', '#f2b020'],
   },
   dark: {
     accent: '#f2f5f8',
@@ -43,6 +46,7 @@ export const PALETTES: Record<Scheme, Palette> = {
     text: '#eaeef3',
     muted: '#98a4b1',
     line: '#2a323d',
+    speeds: ['#8d4fd0', '#c851b4', '#ee7a76', '#fbae55', '#f7ea6a'],
   },
 };
 

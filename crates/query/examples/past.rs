@@ -144,15 +144,16 @@ fn print_times(name: &str, mut times: Vec<Duration>) {
     println!("{name}_p50_ms={:.3}\n{name}_p99_ms={:.3}", ms(0.5), ms(0.99));
 }
 
-/// Waits until no file has come for a while.
+/// Waits until no file has come for a while, longer for larger ones.
 fn wait_merged(history: &History) -> Status {
+    let patience = Duration::from_secs(10 + history.status().rows / 2_000_000);
     let newest = || history.view().files.iter().map(|file| file.id).max().unwrap_or(0);
     let (mut known, mut last) = (newest(), Instant::now());
     wait(history, |_| {
         if newest() > known {
             (known, last) = (newest(), Instant::now());
         }
-        last.elapsed() > Duration::from_secs(10)
+        last.elapsed() > patience
     })
 }
 

@@ -2,6 +2,7 @@
 
 import { type CSSProperties, useEffect, useRef, useState } from 'react';
 import { ago } from '../format';
+import { history } from '../history';
 import { FreshnessDot } from '../icons';
 import { readLink } from '../link';
 import { info, socket, store } from '../live';
@@ -15,6 +16,8 @@ export interface Covered {
   right: number;
   top: number;
   bottom: number;
+  /** Of `bottom`, what also covers the map's credits in its corner. */
+  credits: number;
 }
 
 interface Props {
@@ -32,7 +35,7 @@ export function MapView({ covered, onMap }: Props) {
   useEffect(() => {
     let made: FleetMap | null = null;
     try {
-      made = new FleetMap(place.current!, store, firstScheme.current, readLink(location.hash).view);
+      made = new FleetMap(place.current!, store, history, firstScheme.current, readLink(location.hash).view);
       setMap(made);
       onMap(made);
     } catch (error) {
@@ -51,11 +54,14 @@ export function MapView({ covered, onMap }: Props) {
     map.setScheme(scheme);
   }, [map, scheme]);
 
-  useEffect(() => map?.setPadding(covered), [map, covered]);
+  useEffect(() => {
+    const { left, right, top, bottom } = covered;
+    map?.setPadding({ left, right, top, bottom });
+  }, [map, covered]);
   useEffect(() => (map ? startCamera(map) : undefined), [map]);
 
   return (
-    <div className="map" data-testid="map" style={{ '--covered-bottom': `${covered.bottom}px` } as CSSProperties}>
+    <div className="map" data-testid="map" style={{ '--covered-bottom': `${covered.credits}px` } as CSSProperties}>
       <section ref={place} aria-label={strings.map} style={{ position: 'absolute', inset: 0 }} />
       {failed && (
         <div className="card" role="alert" style={{ position: 'absolute', left: '50%', top: '45%', padding: 20 }}>
@@ -68,7 +74,7 @@ export function MapView({ covered, onMap }: Props) {
   );
 }
 
-/** First view: the link's, else the linked asset, else the demo city, else the whole fleet once it is here. */
+/** First view: the link's, else the linked day, else the linked asset, else the demo city, else the whole fleet once it is here. */
 function startCamera(map: FleetMap): () => void {
   const link = readLink(location.hash);
   if (link.view) return () => {};
@@ -77,7 +83,8 @@ function startCamera(map: FleetMap): () => void {
     if (settled) return;
     const index = link.key === null ? undefined : store.find(link.key);
     const demo = info.get()?.demo;
-    if (index !== undefined) {
+    if (history.view.get().phase === 'ready') settled = true;
+    else if (index !== undefined) {
       map.show(index);
       settled = true;
     } else if (socket.loading.get() === null && link.key === null && !demo && info.get()) settled = map.fit();

@@ -1,4 +1,4 @@
-// The map of the fleet without React: base map, trail, markers, camera. Lives as long as the page.
+// The map of the fleet without React: base map, trails, markers, camera. Lives as long as the page.
 
 import 'maplibre-gl/dist/maplibre-gl.css';
 import {
@@ -10,6 +10,10 @@ import {
   setWorkerUrl,
 } from 'maplibre-gl';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?url';
+import { type Bounds, boundsOf } from '../history/drawing';
+import { momentNear } from '../history/nearest';
+import type { HistoryStore, ShownDay } from '../history/store';
+import { indexAt } from '../history/track';
 import type { ViewPlace } from '../link';
 import { toLatitude, X_UNITS, xStep } from '../live/mercator';
 import { HAS_PLACE, SHOWN } from '../live/motion';
@@ -18,7 +22,9 @@ import type { FleetStore } from '../live/store';
 import { keyOf } from '../live/wire';
 import { PALETTES, type Scheme } from '../theme';
 import { basemap } from './basemap';
+import { DayTrailLayer } from './dayTrail';
 import { type Frames, Markers } from './markers';
+import { ReplayMarker } from './replayMarker';
 import { openStreets } from './streets';
 import { TrailLayer } from './trail';
 import { loadWorld, showWorld, type World } from './world';
@@ -30,7 +36,10 @@ const WORLD_FILE = new URL('map/world.json', document.baseURI).href;
 const CLOSE_ZOOM = 15;
 const TELL_APART_ZOOM = 11;
 const FIT_PADDING = 56;
+const FIT_MS = 500;
 const EDGE_PX = 40;
+/** How near to a trail a click means it. */
+const TRAIL_REACH_PX = 14;
 /** About ten centimetres: nearer than this the camera rests. */
 const FOLLOW_DEGREES = 1e-6;
 
@@ -51,17 +60,27 @@ export class FleetMap {
   private map: MapLibre;
   private markers: Markers;
   private trail: TrailLayer;
+  private dayTrail: DayTrailLayer;
+  private replayMarker: ReplayMarker;
   private world: World | null = null;
   private padding: PaddingOptions = { left: 0, right: 0, top: 0, bottom: 0 };
   private unsubscribe: (() => void)[];
   private lastPick = 0;
+  /** What the map is moving to show. */
+  private goal: Bounds | null = null;
+  /** The day that was brought into view last. */
+  private fitted: string | null = null;
+  /** The address says what to see of its day: that does not move the map. */
+  private keepView: boolean;
 
   constructor(
     container: HTMLElement,
     private readonly store: FleetStore,
-    scheme: Scheme,
+    private readonly history: HistoryStore,
+    private scheme: Scheme,
     view: ViewPlace | null,
   ) {
+    this.keepView = view !== null;
     this.map = new MapLibre({
       container,
       style: basemap(scheme, openStreets(STREETS_FILE)),
@@ -80,19 +99,30 @@ export class FleetMap {
     map.keyboard.disableRotation();
     this.markers = new Markers(map, store, PALETTES[scheme]);
     this.trail = new TrailLayer(map, store, this.trailPoints.set);
+    this.dayTrail = new DayTrailLayer(map);
+    this.replayMarker = new ReplayMarker(map, history.replay);
     this.markers.onTick = () => this.tick();
     this.markers.onFrames = (frames) => this.frames.set(frames);
     map.on('style.load', () => this.completeStyle());
     map.once('idle', () => this.drawn.set(true));
     map.on('moveend', () => this.publishView());
-    map.on('dragstart', () => store.following.set(false));
+    map.on('dragstart', () => {
+      store.following.set(false);
+      history.replay.following.set(false);
+    });
     map.on('click', ({ point }) => this.click(point.x, point.y));
     map.on('mousemove', ({ point }) => this.pointAt(point.x, point.y));
     map.on('mouseout', () => this.pointAt(Number.NaN, Number.NaN));
     this.unsubscribe = [store.selected, store.rows, store.following].map((slice) =>
       slice.subscribe(() => this.markers.repaint()),
     );
-    this.unsubscribe.push(store.following.subscribe(() => this.approach()));
+    this.unsubscribe.push(
+      store.following.subscribe(() => this.approach()),
+      history.view.subscribe(() => this.showDay()),
+      history.replay.on.subscribe(() => this.dim()),
+    );
+    this.showDay();
+    this.dim();
     void loadWorld(WORLD_FILE).then((world) => {
       this.world = world;
       if (map.getSource('world')) showWorld(map, world);
@@ -100,6 +130,7 @@ export class FleetMap {
   }
 
   setScheme(scheme: Scheme): void {
+    this.scheme = scheme;
     this.map.setStyle(basemap(scheme, openStreets(STREETS_FILE)), { diff: false });
     this.markers.setPalette(PALETTES[scheme]);
   }
@@ -108,7 +139,11 @@ export class FleetMap {
   setPadding(padding: PaddingOptions): void {
     if (JSON.stringify(padding) === JSON.stringify(this.padding)) return;
     this.padding = padding;
-    this.map.easeTo({ padding, duration: 200 });
+    const { goal } = this;
+    if (!goal) return void this.map.easeTo({ padding, duration: 200 });
+    // On the way to somewhere: goes there, not to where it happens to be.
+    this.map.setPadding(padding);
+    this.fitBounds(goal);
   }
 
   jump(view: ViewPlace): void {
@@ -140,6 +175,17 @@ export class FleetMap {
     if (!inside || this.map.getZoom() < TELL_APART_ZOOM) this.show(index);
   }
 
+  /** Shows the whole trail of the day, or what of it lies between two times. */
+  fitDay(start = Number.NEGATIVE_INFINITY, end = Number.POSITIVE_INFINITY): void {
+    const view = this.history.view.get();
+    if (view.phase !== 'ready') return;
+    const { track } = view.shown;
+    const first = Math.max(indexAt(track, start - 1) + 1, 0);
+    const last = Math.min(Math.max(indexAt(track, end), first), track.length - 1);
+    this.history.replay.following.set(false);
+    this.fitBounds(boundsOf(track, Math.min(first, last), last));
+  }
+
   /** Shows every asset that the filter lets through. */
   fit(): boolean {
     const { motion } = this.store;
@@ -157,15 +203,21 @@ export class FleetMap {
     if (first === undefined) return false;
     this.store.following.set(false);
     const longitude = (x: number) => (x / X_UNITS) * 360 - 180;
-    const bounds = new LngLatBounds(
-      [longitude(first + west), toLatitude(south)],
-      [longitude(first + east), toLatitude(north)],
-    );
-    this.map.fitBounds(bounds, { padding: FIT_PADDING, maxZoom: CLOSE_ZOOM, duration: 500 });
+    this.fitBounds([longitude(first + west), toLatitude(south), longitude(first + east), toLatitude(north)]);
     return true;
   }
 
+  private fitBounds(bounds: Bounds): void {
+    const box = new LngLatBounds(bounds);
+    this.map.fitBounds(box, { padding: FIT_PADDING, maxZoom: CLOSE_ZOOM, duration: FIT_MS });
+    this.goal = bounds;
+    this.map.once('moveend', () => {
+      if (this.goal === bounds) this.goal = null;
+    });
+  }
+
   destroy(): void {
+    this.replayMarker.remove();
     for (const stop of this.unsubscribe) stop();
     this.markers.destroy();
     this.map.remove();
@@ -173,6 +225,8 @@ export class FleetMap {
 
   private tick(): void {
     this.trail.update();
+    this.replayMarker.update();
+    if (this.history.replay.on.get()) return;
     if (!this.store.following.get() || this.map.isMoving()) return;
     const key = this.store.selected.get();
     const index = key === null ? undefined : this.store.find(key);
@@ -194,12 +248,55 @@ export class FleetMap {
   private completeStyle(): void {
     this.map.addLayer(this.markers.camera);
     this.trail.forget();
+    this.dayTrail.complete(this.scheme);
     if (this.world) showWorld(this.map, this.world);
   }
 
+  /** A day is drawn as long as it is shown, and brought into view when it is new. */
+  private showDay(): void {
+    const view = this.history.view.get();
+    const shown = view.phase === 'ready' ? view.shown : null;
+    const name = shown && `${shown.key} ${shown.day}`;
+    this.trail.hidden = view.phase !== 'closed';
+    if (view.phase === 'closed') this.keepView = false;
+    this.dayTrail.show(shown);
+    if (name !== null && name !== this.fitted) {
+      if (!this.keepView) this.fitDay();
+      this.keepView = false;
+    }
+    this.fitted = name;
+  }
+
+  /** What is live stays in sight while the past is shown, but pale. */
+  private dim(): void {
+    const replaying = this.history.replay.on.get();
+    this.markers.setDimmed(replaying);
+    if (replaying) this.store.following.set(false);
+  }
+
+  /** On a day's trail: the moment there. On a marker: that asset. Elsewhere: nothing selected, or the day stays. */
   private click(x: number, y: number): void {
     const index = this.markers.pick(x, y);
+    const view = this.history.view.get();
+    if (index === undefined && view.phase !== 'closed') {
+      if (view.phase === 'ready') this.seekAt(view.shown, x, y);
+      return;
+    }
     this.store.select(index === undefined ? null : keyOf(this.store.asset(index)));
+  }
+
+  private seekAt({ track, gaps }: ShownDay, x: number, y: number): void {
+    const { lng, lat } = this.map.unproject([x, y]);
+    const across = this.map.unproject([x + TRAIL_REACH_PX, y]);
+    const up = this.map.unproject([x, y - TRAIL_REACH_PX]);
+    const reach = {
+      longitude: lng,
+      latitude: lat,
+      east: Math.hypot(across.lng - lng, up.lng - lng),
+      north: Math.hypot(across.lat - lat, up.lat - lat),
+    };
+    const time = momentNear(track, gaps, reach);
+    if (time !== null) this.history.replay.seek(time);
   }
 
   private pointAt(x: number, y: number): void {

@@ -72,6 +72,11 @@ export class Markers {
     },
   };
 
+  /** Pale while the map shows the past. */
+  setDimmed(dimmed: boolean): void {
+    this.canvas.dataset.dimmed = String(dimmed);
+  }
+
   setPalette(palette: Palette): void {
     this.palette = palette;
     this.painter.setPalette(palette);

@@ -16,6 +16,8 @@ interface Shown {
 const NOTHING_SHOWN: Shown = { asset: undefined, at: 0, points: 0, end: '' };
 
 export class TrailLayer {
+  /** While a day of history is drawn, which may be today. */
+  hidden = false;
   private shown: Shown = NOTHING_SHOWN;
 
   constructor(
@@ -26,7 +28,7 @@ export class TrailLayer {
 
   /** Called every frame; redraws a few times a second while the trail grows. */
   update(now = performance.now()): void {
-    const key = this.store.selected.get();
+    const key = this.hidden ? null : this.store.selected.get();
     const asset = key === null ? undefined : this.store.find(key);
     const changed = asset !== this.shown.asset;
     if (!changed && (asset === undefined || now - this.shown.at < UPDATE_MS)) return;
