@@ -84,7 +84,7 @@ export async function startMosquitto() {
   const port = await freePort();
   const file = join(temporaryFolder('mosquitto'), 'mosquitto.conf');
   const lines = [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'persistence false', 'user root', 'set_tcp_nodelay true'];
-  writeFileSync(file, [...lines, 'max_queued_messages 0', 'max_inflight_messages 1000', 'log_type notice', 'log_dest stdout', ''].join('\n'));
+  writeFileSync(file, [...lines, 'max_queued_messages 0', 'max_inflight_messages 1000', 'log_type information', 'log_dest stderr', ''].join('\n'));
   const mosquitto = await start('mosquitto', ['-c', file], { ready: /running/ });
   mosquitto.mqtt = `127.0.0.1:${port}`;
   return mosquitto;

@@ -86,10 +86,11 @@ export async function start(program, args, { ready, timeoutS = 30, ...options })
   if (!ready) return opened;
   const said = new Promise((resolve) => {
     const look = () => {
-      opened.match = opened.match ?? opened.stdout.match(ready);
+      opened.match = opened.match ?? opened.stdout.match(ready) ?? opened.stderr.match(ready);
       if (opened.match) resolve('ready');
     };
     opened.child.stdout.on('data', look);
+    opened.child.stderr.on('data', look);
     opened.ended.then(() => resolve('ended'));
   });
   let timer;

@@ -50,12 +50,12 @@ def timed(name, count, ask):
 def reads():
     connection = attach(LAKE)
     connection.execute(f"ATTACH '{FILE}' AS own (READ_ONLY)")
-    shifts = connection.execute("SELECT id, min(event_time) FROM own.reports GROUP BY 1 ORDER BY 1").fetchall()
+    shifts = connection.execute("SELECT id, epoch(min(event_time)) FROM own.reports GROUP BY 1 ORDER BY 1").fetchall()
     dice = random.Random(9)
 
     def route(table):
         driver, first = shifts[dice.randrange(len(shifts))]
-        start = first.timestamp() + dice.randrange(7 * 3600)
+        start = first + dice.randrange(7 * 3600)
         moment = time.strftime("%Y-%m-%d %H:%M:%S+00", time.gmtime(start))
         rows = connection.execute(ROUTE.format(table=table), [driver, moment]).fetchnumpy()
         assert len(rows["event_time"]) > 600, rows

@@ -67,7 +67,7 @@ async function paced(record) {
 /** Memory while 10,000 devices are connected and report once in ten seconds each. */
 async function devices(record) {
   const node = await startNode();
-  const timeS = seconds(20);
+  const timeS = Math.max(seconds(20), 10);
   const load = simulate(node, over(node, ['--drivers', DEVICES, '--interval', 10, '--connections', DEVICES]), timeS);
   await delay(timeS * 1000 * 0.9);
   const connected = await node.metric('drover_mqtt_connections');

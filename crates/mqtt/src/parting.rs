@@ -10,11 +10,13 @@ use rmqtt_codec::error::{DecodeError, EncodeError};
 use rmqtt_codec::types::Publish;
 use rmqtt_codec::v5::{DisconnectReasonCode as Reason, LastWill, PublishProperties};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// How long a client may take its goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// What a client may still send then.
+const UNHEARD_BYTES: usize = 1 << 20;
 
 /// Why a connection ends.
 #[derive(Debug, thiserror::Error)]
@@ -70,8 +72,9 @@ impl<S: Stream> Connection<S> {
     /// it. What was acknowledged before is sent before.
     pub(crate) async fn end(mut self: Box<Self>, ending: Ending) {
         let will = self.will.take().filter(|_| ending.wants_will()).map(|will| self.as_will(will));
-        if let Some((reason, text)) = ending.parting() {
-            self.wire.goodbye(reason, &text, &mut self.out);
+        let parting = ending.parting();
+        if let Some((reason, text)) = &parting {
+            self.wire.goodbye(*reason, text, &mut self.out);
         }
         let due = self.broker.detach(&self.session, self.epoch, will);
         if let Some(will) = due {
@@ -83,6 +86,23 @@ impl<S: Stream> Connection<S> {
             let _gone = timeout(GOODBYE, last).await;
         }
         let _gone = timeout(GOODBYE, self.stream.shutdown()).await;
+        if parting.is_some() {
+            let _gone = timeout(GOODBYE, self.hear_out()).await;
+        }
+    }
+
+    /// Reads on without listening until the client closes. Closing a socket with unread bytes resets it, and a client
+    /// that is still sending would lose what it was told last.
+    async fn hear_out(&mut self) -> std::io::Result<()> {
+        let mut unheard = [0; 1024];
+        let mut left = UNHEARD_BYTES;
+        while left > 0 {
+            match self.stream.read(&mut unheard).await? {
+                0 => break,
+                bytes => left = left.saturating_sub(bytes),
+            }
+        }
+        Ok(())
     }
 
     fn as_will(&self, will: LastWill) -> (Will, Duration) {

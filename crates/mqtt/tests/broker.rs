@@ -151,6 +151,21 @@ fn more_unreleased_publishes_than_allowed_end_the_connection() {
 }
 
 #[test]
+fn a_client_that_goes_on_sending_still_hears_why_it_has_to_go() {
+    let (_folder, served) = served_with(Settings { max_under_way: 2, ..Settings::default() });
+    let mut client = served.v5("c");
+    for id in 1..=300 {
+        client.publish("t", "x", QoS::ExactlyOnce, id);
+        // Slowly enough that the broker has long made up its mind before the last of them.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for _ in 1..=2 {
+        assert!(matches!(client.packet(), Packet::PublishReceived(_)));
+    }
+    client.expect_goodbye(Reason::ReceiveMaximumExceeded);
+}
+
+#[test]
 fn a_session_waits_for_its_client_and_sends_again_what_was_not_acknowledged() {
     let (folder, served) = served();
     let (mut reader, ack) = served.v5_with(persistent("reader"));
