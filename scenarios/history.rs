@@ -230,6 +230,26 @@ fn sql_only_reads_says_what_is_wrong_and_gives_other_shapes() {
 }
 
 #[test]
+fn a_long_query_shows_its_progress_and_is_stopped() {
+    let folder = folder();
+    let node = Node::start_with(&folder.path().join("data"), "127.0.0.1:0", &NEVER);
+    play(&node);
+    let endless = "SELECT count(*) FROM reports a, reports b, reports c WHERE a.position + b.position < c.position * 2";
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| ask(&node, endless));
+        let running = wait_for("a running query", || {
+            let running = node.get("/api/v1/sql").expect(200)["queries"][0].clone();
+            running["rows_total"].as_u64().filter(|rows| *rows > 0).map(|_| running)
+        });
+        assert_eq!((running["sql"].as_str(), running["files_total"].as_u64()), (Some(endless), Some(0)));
+        assert_eq!(node.delete("/api/v1/sql/9999").expect(404)["error"]["code"], "not_found");
+        assert_eq!(node.delete(&format!("/api/v1/sql/{}", running["id"])).status, 204);
+        assert_eq!(asked.join().expect("an answer").expect(422)["error"]["code"], "query_stopped");
+    });
+    assert_eq!(node.get("/api/v1/sql").expect(200)["queries"], json!([]));
+}
+
+#[test]
 fn a_damaged_file_fails_what_needs_it_by_name_and_nothing_else() {
     let folder = folder();
     let data = folder.path().join("data");

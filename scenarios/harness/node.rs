@@ -98,6 +98,11 @@ impl Node {
         answer(self.http.get(&url).call().unwrap_or_else(|error| panic!("GET {path}: {error}")))
     }
 
+    pub fn delete(&self, path: &str) -> Answer {
+        let url = self.url() + path;
+        answer(self.http.delete(&url).call().unwrap_or_else(|error| panic!("DELETE {path}: {error}")))
+    }
+
     pub fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
         self.post_with(path, &[], body)
     }

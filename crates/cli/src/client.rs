@@ -9,14 +9,19 @@ use drover_sim::wire::http::HttpConnection;
 use drover_sim::wire::target::Target;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::door::{Chosen, DoorArgs};
 
 pub const NODE: &str = "http://127.0.0.1:8080";
+/// How often progress is shown.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+/// For terminals.
+const CLEAR_LINE: &str = "\r\x1b[K";
 
 /// Sends over HTTP if nothing else is said. Every row ends up in one count: accepted, duplicate, rejected by reason, or
 /// not understood; over MQTT, which does not tell duplicates, acknowledged is one count.
@@ -206,7 +211,14 @@ pub async fn sql(args: SqlArgs) -> anyhow::Result<()> {
     let width = std::env::var("COLUMNS").ok().and_then(|text| text.parse::<usize>().ok());
     let body = json!({"sql": args.sql, "limit": args.limit, "timeout_s": args.timeout, "width": width}).to_string();
     let accept = args.format.content_type();
-    let answer = node.post_for("/api/v1/sql", accept, "application/json", body.as_bytes()).await?;
+    let answer = node.post_for("/api/v1/sql", accept, "application/json", body.as_bytes());
+    let answer = tokio::select! {
+        answer = answer => answer?,
+        never = show_progress(&target, &args.sql) => match never {},
+    };
+    if std::io::stderr().is_terminal() {
+        eprint!("{CLEAR_LINE}");
+    }
     if answer.status != 200 {
         let envelope: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let said = envelope["error"]["message"].as_str().map(str::to_owned);
@@ -214,6 +226,33 @@ pub async fn sql(args: SqlArgs) -> anyhow::Result<()> {
     }
     let mut out = std::io::stdout().lock();
     out.write_all(&answer.body).and_then(|()| out.flush()).context("cannot print the rows")
+}
+
+/// Shows on a terminal how far the query is, until dropped.
+async fn show_progress(target: &Target, sql: &str) -> Infallible {
+    if !std::io::stderr().is_terminal() {
+        std::future::pending::<()>().await;
+    }
+    loop {
+        tokio::time::sleep(PROGRESS_INTERVAL).await;
+        // What is wrong with the node, the query itself will say.
+        if let Ok(Some(line)) = progress(target, sql).await {
+            eprint!("{CLEAR_LINE}{line}");
+        }
+    }
+}
+
+async fn progress(target: &Target, sql: &str) -> anyhow::Result<Option<String>> {
+    let answer = HttpConnection::connect(target).await?.get("/api/v1/sql").await?;
+    let running: Value = serde_json::from_slice(&answer.body)?;
+    let mine = running["queries"].as_array().and_then(|queries| queries.iter().rev().find(|query| query["sql"] == sql));
+    Ok(mine.map(|query| {
+        let number = |name: &str| query[name].as_f64().unwrap_or_default();
+        let (seen, all) = (number("rows_scanned"), number("rows_total"));
+        let share = if all > 0.0 { 100.0 * seen / all } else { 0.0 };
+        let (seconds, mib) = (number("elapsed_ms") / 1e3, number("bytes_read") / f64::from(1 << 20));
+        format!("{share:3.0} % of {all} rows, {mib:.0} MiB read, {seconds:.0} s")
+    }))
 }
 
 /// Lists or exports refusals, page by page.

@@ -4,7 +4,7 @@
 use crate::broker::Broker;
 use crate::connection::{Connection, READ_BYTES, Stream};
 use crate::host::{Client, Hello, Protocol, Refusal};
-use crate::parting::Ending;
+use crate::parting::{Ending, last_words};
 use crate::sessions::Attached;
 use crate::topic::check_name;
 use crate::wire::{Incoming, Wire, greet};
@@ -73,8 +73,7 @@ async fn begin<S: Stream>(
             metrics::counter!("drover_mqtt_connects_refused_total").increment(1);
             let mut out = BytesMut::new();
             if wire.connected(refused(refusal), &mut out).is_ok() {
-                // A client that does not wait for the answer does not get it.
-                let _gone = timeout(limit, async { stream.write_all(&out).await.and(stream.shutdown().await) }).await;
+                last_words(&mut stream, &out).await;
             }
             None
         }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 /// How long a client may take its goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// What a client may still send then.
+/// What a client may still send while it hears why.
 const UNHEARD_BYTES: usize = 1 << 20;
 
 /// Why a connection ends.
@@ -80,29 +80,13 @@ impl<S: Stream> Connection<S> {
         if let Some(will) = due {
             self.broker.publish_will(&will.client, will.message);
         }
-        if !matches!(ending, Ending::Closed | Ending::Io(_) | Ending::SlowReader) {
-            let last = async { self.stream.write_all(&self.out).await.and(self.stream.flush().await) };
-            // Whoever is gone already does not hear it.
-            let _gone = timeout(GOODBYE, last).await;
+        match (parting, ending) {
+            (Some(_), _) => last_words(&mut self.stream, &self.out).await,
+            (None, Ending::Goodbye { .. }) => drop(timeout(GOODBYE, self.stream.write_all(&self.out)).await),
+            // Whoever is gone already, or takes nothing, does not hear it.
+            (None, _) => {}
         }
         let _gone = timeout(GOODBYE, self.stream.shutdown()).await;
-        if parting.is_some() {
-            let _gone = timeout(GOODBYE, self.hear_out()).await;
-        }
-    }
-
-    /// Reads on without listening until the client closes. Closing a socket with unread bytes resets it, and a client
-    /// that is still sending would lose what it was told last.
-    async fn hear_out(&mut self) -> std::io::Result<()> {
-        let mut unheard = [0; 1024];
-        let mut left = UNHEARD_BYTES;
-        while left > 0 {
-            match self.stream.read(&mut unheard).await? {
-                0 => break,
-                bytes => left = left.saturating_sub(bytes),
-            }
-        }
-        Ok(())
     }
 
     fn as_will(&self, will: LastWill) -> (Will, Duration) {
@@ -121,6 +105,28 @@ impl<S: Stream> Connection<S> {
         state.expiry = Duration::from_secs(expiry_s.into()).min(self.broker.0.settings.max_session_expiry);
         Ok(())
     }
+}
+
+/// The last that a client hears, within [`GOODBYE`] each for saying and hearing.
+pub(crate) async fn last_words<S: Stream>(stream: &mut S, words: &[u8]) {
+    let said = timeout(GOODBYE, async { stream.write_all(words).await.and(stream.shutdown().await) }).await;
+    if matches!(said, Ok(Ok(()))) {
+        let _gone = timeout(GOODBYE, hear_out(stream)).await;
+    }
+}
+
+/// Reads on without listening until the client closes. Closing a socket with unread bytes resets it, and a client that
+/// is still sending would lose what it was told last.
+async fn hear_out<S: Stream>(stream: &mut S) -> std::io::Result<()> {
+    let mut unheard = [0; 1024];
+    let mut left = UNHEARD_BYTES;
+    while left > 0 {
+        match stream.read(&mut unheard).await? {
+            0 => break,
+            bytes => left = left.saturating_sub(bytes),
+        }
+    }
+    Ok(())
 }
 
 fn message(will: LastWill) -> Message {

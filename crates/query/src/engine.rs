@@ -2,6 +2,7 @@
 //! holds an [`Answer`] and pulls.
 
 use crate::answer::{Answer, Head, Sender, Step};
+use crate::current::{Current, Entry, RunningQuery};
 use crate::damage;
 use crate::error::{SqlError, explain};
 use crate::functions::batch_rows;
@@ -38,6 +39,7 @@ struct Inner {
     runtime: Option<Runtime>,
     sessions: Sessions,
     turns: Arc<Semaphore>,
+    current: Arc<Current>,
     settings: Settings,
     views: Box<dyn Fn() -> Arc<View> + Send + Sync>,
 }
@@ -62,6 +64,7 @@ impl Engine {
             runtime: Some(runtime::start(settings.threads)?),
             sessions: Sessions::new(settings.threads.max(1), settings.footer_cache_bytes),
             turns: Arc::new(Semaphore::new(settings.queries.max(1))),
+            current: Arc::default(),
             views: Box::new(views),
             settings,
         })))
@@ -81,8 +84,19 @@ impl Engine {
         let job =
             Job { engine: self.clone(), sql: sql.to_owned(), limits: limits.clone(), watch: watch.clone(), started };
         let runtime = self.0.runtime.as_ref().expect("there until the engine is dropped");
-        let task = runtime.spawn(job.run(steps, turn));
+        let entry = self.0.current.enter(sql, started, &watch);
+        let task = runtime.spawn(job.run(steps, turn, entry));
         Answer::begin(answer, task, watch, limits, started).await
+    }
+
+    /// The queries that run now, the oldest first.
+    pub fn running(&self) -> Vec<RunningQuery> {
+        self.0.current.list()
+    }
+
+    /// Stops a running query, which ends with [`SqlError::Stopped`]. False when no query has this number.
+    pub fn stop(&self, id: u64) -> bool {
+        self.0.current.stop(id)
     }
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, SqlError> {
@@ -104,16 +118,19 @@ struct Job {
 
 impl Job {
     /// Runs to the end or to a limit. The turn is given back when this is really over.
-    async fn run(self, steps: Sender, turn: OwnedSemaphorePermit) {
+    async fn run(self, steps: Sender, turn: OwnedSemaphorePermit, entry: Entry) {
         let deadline = (self.started + self.limits.time).into();
-        let outcome = timeout_at(deadline, AssertUnwindSafe(self.answer(&steps)).catch_unwind()).await;
-        let error = match outcome {
-            Ok(Ok(Ok(()))) => return,
-            Ok(Ok(Err(error))) => error,
-            Ok(Err(panic)) => SqlError::Internal { message: panic_message(panic.as_ref()) },
-            Err(_) => SqlError::OutOfTime { limit: self.limits.time },
+        let answered = timeout_at(deadline, AssertUnwindSafe(self.answer(&steps)).catch_unwind());
+        let error = tokio::select! {
+            outcome = answered => match outcome {
+                Ok(Ok(Ok(()))) => return,
+                Ok(Ok(Err(error))) => error,
+                Ok(Err(panic)) => SqlError::Internal { message: panic_message(panic.as_ref()) },
+                Err(_) => SqlError::OutOfTime { limit: self.limits.time },
+            },
+            () = entry.stopped() => SqlError::Stopped,
         };
-        drop(turn);
+        drop((turn, entry));
         // Nobody may be there any more to hear it.
         let _ = steps.send(Err(error)).await;
     }

@@ -77,6 +77,9 @@ pub enum SqlError {
         /// The limit.
         limit: Duration,
     },
+    /// Somebody stopped it.
+    #[error("the query was stopped by request")]
+    Stopped,
     /// The memory limit was reached; the query was stopped.
     #[error("needs more than {} MiB of memory: group by fewer values, sort fewer rows (LIMIT), or narrow the time range", limit_bytes >> 20)]
     OutOfMemory {
@@ -143,6 +146,7 @@ impl SqlError {
             SqlError::TooComplex(_) => "sql_too_complex",
             SqlError::Busy { .. } => "queries_busy",
             SqlError::OutOfTime { .. } => "query_time",
+            SqlError::Stopped => "query_stopped",
             SqlError::OutOfMemory { .. } => "query_memory",
             SqlError::Damaged { .. } => "file_damaged",
             SqlError::Failed { .. } => "query_failed",

@@ -8,6 +8,7 @@
 //! - A file that cannot be read fails the queries that need it, by name, and no others.
 
 mod answer;
+mod current;
 mod damage;
 mod engine;
 mod error;
@@ -27,6 +28,7 @@ mod yielding;
 
 pub use answer::Answer;
 pub use arrow::array::RecordBatch;
+pub use current::RunningQuery;
 pub use engine::Engine;
 pub use error::{SqlError, TextPosition};
 pub use limits::{Limits, MAX_NESTING, MAX_OPERATORS, MAX_RELATIONS, MAX_ROWS, MAX_SQL_BYTES, MAX_TIME, Settings};

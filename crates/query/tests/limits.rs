@@ -108,6 +108,29 @@ async fn a_dropped_future_stops_its_query() {
 }
 
 #[tokio::test]
+async fn a_running_query_is_listed_and_stopped_by_its_number() {
+    let engine = engine(&busy_lake());
+    let asked = tokio::spawn({
+        let engine = engine.clone();
+        async move { error(&engine, ENDLESS, Limits::default()).await }
+    });
+    let began = Instant::now();
+    let running = loop {
+        // Listed, and at work.
+        if let Some(running) = engine.running().pop().filter(|running| running.progress.rows_scanned > 0) {
+            break running;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it never ran");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!((&*running.sql, running.progress.rows_total), (ENDLESS, 24_000));
+    assert!(!engine.stop(running.id + 1), "there is no other");
+    assert!(engine.stop(running.id));
+    assert_eq!(asked.await.unwrap(), SqlError::Stopped);
+    assert!(engine.running().is_empty());
+}
+
+#[tokio::test]
 async fn nested_texts_fail_and_leave_the_engine_whole() {
     let engine = engine(&busy_lake());
     let parentheses = format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000));

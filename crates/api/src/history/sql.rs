@@ -1,10 +1,11 @@
 //! SQL over history: one read-only statement in, rows out as they come.
 
 use super::PastState;
+use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, header};
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use drover_answer::{Problem, ProblemKind, ReadProblems};
 use drover_query::{Answer, Encoder, Engine, Limits, MAX_ROWS, MAX_SQL_BYTES, MAX_TIME, RecordBatch, Shape, SqlError};
@@ -31,7 +32,7 @@ pub struct SqlState {
 
 /// The route of queries.
 pub fn routes(state: SqlState) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(query)).with_state(state)
+    OpenApiRouter::new().routes(routes!(query, running)).routes(routes!(stop)).with_state(state)
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -96,6 +97,78 @@ async fn query(
     })?;
     let rows = stream(answer, encoder, first.map(Ok));
     Ok(([(header::CONTENT_TYPE, content_type)], Body::from_stream(rows)).into_response())
+}
+
+/// The queries that run now.
+#[derive(Debug, Serialize, ToSchema)]
+struct RunningQueries {
+    /// Oldest first.
+    queries: Vec<RunningQuery>,
+}
+
+/// A query and how far it is.
+#[derive(Debug, Serialize, ToSchema)]
+struct RunningQuery {
+    /// Its number, by which it is stopped.
+    id: u64,
+    /// Its text.
+    sql: String,
+    /// Milliseconds since it got its turn.
+    elapsed_ms: u64,
+    /// Files that history has.
+    files_total: u64,
+    /// Files that the query's conditions leave to be read.
+    files_selected: u64,
+    /// Rows in them and in memory.
+    rows_total: u64,
+    /// Rows of them looked at or passed over so far.
+    rows_scanned: u64,
+    /// Bytes read from files.
+    bytes_read: u64,
+    /// Most memory that it held at one time.
+    memory_peak_bytes: u64,
+}
+
+impl From<drover_query::RunningQuery> for RunningQuery {
+    fn from(running: drover_query::RunningQuery) -> RunningQuery {
+        let progress = running.progress;
+        RunningQuery {
+            id: running.id,
+            sql: running.sql.to_string(),
+            elapsed_ms: running.elapsed.as_millis() as u64,
+            files_total: progress.files_total,
+            files_selected: progress.files_selected,
+            rows_total: progress.rows_total,
+            rows_scanned: progress.rows_scanned,
+            bytes_read: progress.bytes_read,
+            memory_peak_bytes: progress.memory_peak_bytes,
+        }
+    }
+}
+
+/// The queries that run now, with their progress.
+#[utoipa::path(
+    get, path = "/api/v1/sql", tag = "history",
+    responses((status = 200, body = RunningQueries, description = "queries that have not ended"))
+)]
+async fn running(State(state): State<SqlState>) -> Json<RunningQueries> {
+    Json(RunningQueries { queries: state.engine.running().into_iter().map(RunningQuery::from).collect() })
+}
+
+/// Stop a running query. Whoever asked it gets the error `query_stopped`. (A client that closes its connection stops
+/// its query as well.)
+#[utoipa::path(
+    delete, path = "/api/v1/sql/{id}", tag = "history",
+    params(("id" = u64, Path, description = "the query's number from GET /api/v1/sql")),
+    responses((status = 204, description = "it is told to stop"), ReadProblems)
+)]
+async fn stop(State(state): State<SqlState>, id: Result<Path<u64>, PathRejection>) -> Result<StatusCode, Problem> {
+    let Path(id) = id?;
+    if state.engine.stop(id) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let message = format!("no query has the number {id}");
+    Err(Problem::new(ProblemKind::NotFound, "not_found", message, "it may have ended; GET /api/v1/sql lists what runs"))
 }
 
 fn limits(node: &Limits, query: &SqlBody) -> Result<Limits, Problem> {
@@ -169,6 +242,7 @@ fn problem(error: SqlError) -> Problem {
         SqlError::Internal { .. } => (ProblemKind::Internal, "look at the node's log", None),
         SqlError::OutOfTime { .. } => (ProblemKind::Invalid, "narrow the time range", None),
         SqlError::OutOfMemory { .. } => (ProblemKind::Invalid, "group or sort fewer rows", None),
+        SqlError::Stopped => (ProblemKind::Invalid, "send it again if it should run", None),
         SqlError::Refused { .. } => (ProblemKind::Invalid, "only reading is offered here", None),
         _ => (ProblemKind::Invalid, "correct the query; SHOW TABLES and DESCRIBE reports help", None),
     };
