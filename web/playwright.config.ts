@@ -25,6 +25,7 @@ export default defineConfig({
         '--disable-sync',
       ],
     },
-    trace: 'retain-on-failure',
+    // Pictures of the page would cost a quarter of the time.
+    trace: { mode: 'retain-on-failure', screenshots: false },
   },
 });

@@ -54,27 +54,22 @@ function drive(daysAgo: number): Report[] {
 }
 const DRIVE_REPORTS = 180;
 
-/** On return the reports are in history, too. */
-async function sendHistory(drover: Drover, reports: Report[]): Promise<void> {
-  await drover.send(reports);
-  const kept = async () => {
-    const answer = await fetch(`${drover.url}/api/v1/vehicles/7/coverage`);
-    const { days } = (await answer.json()) as { days: { reports: number }[] };
-    return days.reduce((sum, day) => sum + day.reports, 0);
-  };
-  await expect.poll(kept, { message: 'reports in history', timeout: 30_000 }).toBe(reports.length);
-}
-
 /** Three days ago and yesterday a drive, today three reports, the day before yesterday nothing. */
 async function sendDays(drover: Drover): Promise<void> {
   const now = Date.now();
   const today = [3, 2, 1].map((ago) => vehicle(now - ago * 1000, { longitude: PORTO.longitude - ago * STEP }));
-  await sendHistory(drover, [...drive(3), ...drive(1), ...today]);
+  await drover.send([...drive(3), ...drive(1), ...today]);
 }
 
 async function openDay(page: Page, drover: Drover, daysAgo: number, more = ''): Promise<void> {
   await page.goto(`${drover.url}/#vehicle/7${VIEW}&day=${dayName(daysAgo)}${more}`);
   await expect(page.getByTestId('history')).toHaveAttribute('data-phase', 'ready');
+}
+
+/** Opens a day with its replay standing so many seconds into the drive. */
+async function openMoment(page: Page, drover: Drover, seconds: number): Promise<void> {
+  await openDay(page, drover, 1, `&t=${new Date(driveStart(1) + seconds * 1000).toISOString()}`);
+  await expect.poll(() => replayTime(page)).toBe(seconds);
 }
 
 function moment(page: Page) {
@@ -117,7 +112,7 @@ test('a day is chosen, drawn by speed, summed up and listed', async ({ page, dro
   // The stop may begin with the last reports of the way to it.
   await expect(entries.filter({ hasText: 'Stop' }).first()).toContainText(/00:(19|20) – 00:29/);
 
-  const free = { x: 370, y: 100, width: 560, height: 560 };
+  const free = { x: 370, y: 60, width: 560, height: 680 };
   const [slow, fast] = [
     [0x8a, 0x1f, 0xa0],
     [0xea, 0x7a, 0x45],
@@ -176,12 +171,7 @@ test('a trip of the list is brought into view and replayed from its start', asyn
 
 test('nothing is made up where there are no reports', async ({ page, drover }) => {
   await sendDays(drover);
-  await openDay(page, drover, 1);
-  await page
-    .getByTestId('timeline')
-    .getByRole('button', { name: /^Trip 00:10/ })
-    .click();
-  await scrubTo(page, 3_000);
+  await openMoment(page, drover, 3_000);
   await expect(moment(page)).toContainText('No reports 00:29–01:29');
   const turn = { latitude: PORTO.latitude, longitude: PORTO.longitude + 60 * STEP };
   await expect
@@ -198,12 +188,11 @@ test('nothing is made up where there are no reports', async ({ page, drover }) =
 test('keys play, step, go to the ends and leave', async ({ page, drover }) => {
   await sendDays(drover);
   await openDay(page, drover, 1);
-  await page.getByRole('button', { name: 'Replay', exact: true }).focus();
-  await page.keyboard.press('Enter');
-  await expect(page.getByTestId('replay-bar')).toBeVisible();
-  await page.getByRole('slider').focus();
+  await page.getByRole('button', { name: 'Replay', exact: true }).click();
+  await expect(page.getByRole('button', { name: 'Pause' })).toBeVisible();
   await page.keyboard.press('Space');
   await expect(page.getByRole('button', { name: 'Play', exact: true })).toBeVisible();
+  await page.getByRole('slider').focus();
 
   await page.keyboard.press('Home');
   expect(await replayTime(page)).toBe(0);
@@ -228,8 +217,7 @@ test('keys play, step, go to the ends and leave', async ({ page, drover }) => {
 
 test('a click on the trail leads to the moment there', async ({ page, drover }) => {
   await sendDays(drover);
-  await openDay(page, drover, 1, `&t=${new Date(driveStart(1) + 300_000).toISOString()}`);
-  await expect.poll(() => replayTime(page)).toBe(300);
+  await openMoment(page, drover, 300);
   const marker = page.getByTestId('replay-marker');
   await expect.poll(async () => Math.round((await marker.boundingBox())?.x ?? 0)).toBe(650 - 22);
   const { x, y, width, height } = (await marker.boundingBox())!;
@@ -240,9 +228,7 @@ test('a click on the trail leads to the moment there', async ({ page, drover }) 
 
 test('the address carries day and moment, and a reload brings them back', async ({ page, drover }) => {
   await sendDays(drover);
-  await openDay(page, drover, 1);
-  await page.getByRole('button', { name: 'Replay', exact: true }).click();
-  await page.getByRole('button', { name: 'Pause' }).click();
+  await openMoment(page, drover, 0);
   await scrubTo(page, 345);
   const at = new Date(driveStart(1) + 345_000).toISOString().slice(0, 19);
   await expect.poll(() => page.url()).toContain(`&day=${dayName(1)}&t=${at}Z`);
@@ -287,16 +273,17 @@ test('the day can be had as GPX and GeoJSON', async ({ page, drover }) => {
     const href = await page.getByRole('link', { name: `Download ${name}` }).getAttribute('href');
     const answer = await page.request.get(new URL(href!, drover.url).href);
     expect(answer.status()).toBe(200);
-    return answer;
+    return answer.text();
   };
-  expect(await (await file('GPX')).text()).toContain('<gpx');
-  expect(await (await file('GeoJSON')).json()).toMatchObject({ type: 'FeatureCollection' });
+  const gpx = await file('GPX');
+  expect([gpx.match(/<trkseg>/g)?.length, gpx.match(/<trkpt /g)?.length]).toEqual([2, DRIVE_REPORTS]);
+  const { features } = JSON.parse(await file('GeoJSON'));
+  expect(features[0].geometry.coordinates).toHaveLength(DRIVE_REPORTS);
 });
 
 test('what is live goes on in the list while the past is shown', async ({ page, drover }) => {
   await sendDays(drover);
-  await openDay(page, drover, 1);
-  await page.getByRole('button', { name: 'Replay', exact: true }).click();
+  await openMoment(page, drover, 0);
   await expect(page.locator('.markers')).toHaveAttribute('data-dimmed', 'true');
   await drover.send([{ kind: 'vehicle', id: '7', ...PORTO, speed: 77 }]);
   await expect(page.getByRole('option')).toContainText('77 km/h');
@@ -327,7 +314,7 @@ test.describe('with less motion', () => {
 
   test('the marker goes from report to report over a still map', async ({ page, drover }) => {
     await sendDays(drover);
-    await openDay(page, drover, 1, `&t=${new Date(driveStart(1) + 127_000).toISOString()}`);
+    await openMoment(page, drover, 127);
     await expect.poll(async () => (await markerPlace(page)).longitude).toBeCloseTo(PORTO.longitude + 12 * STEP, 6);
   });
 });
@@ -340,20 +327,25 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await openDay(page, drover, 1);
     const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     expect(await overflow()).toBeLessThanOrEqual(0);
-    await page.getByRole('button', { name: 'Replay', exact: true }).click();
-    for (const name of ['Pause', 'Next report', '300 times as fast', 'End the replay']) {
-      await expect(page.getByRole('button', { name })).toBeInViewport({ ratio: 1 });
+    await page.getByTestId('timeline').getByRole('button').first().click();
+    for (const name of ['Play', 'Next report', '300 times as fast', 'End the replay']) {
+      await expect(page.getByRole('button', { name, exact: true })).toBeInViewport({ ratio: 1 });
     }
     await expect(page.getByTestId('replay-banner')).toBeInViewport({ ratio: 1 });
     const marker = await page.getByTestId('replay-marker').boundingBox();
     const bar = await page.getByTestId('replay-bar').boundingBox();
     expect(marker!.y + marker!.height).toBeLessThan(bar!.y);
     expect(await overflow()).toBeLessThanOrEqual(0);
+
+    // Also in a replay the handle has its keys; drawn up, the sheet is above the map's controls.
+    await page.getByRole('button', { name: 'Resize the list' }).press('ArrowUp');
+    await page.getByRole('button', { name: 'Resize the list' }).press('ArrowUp');
+    await page.getByRole('button', { name: 'Close details' }).click();
+    await expect(page.getByTestId('details')).toBeHidden();
   });
 }
 
 test('a day of 100,000 reports is paged in, drawn once and replayed smoothly', async ({ page, drover }) => {
-  test.setTimeout(240_000);
   const start = midnight(1) + MINUTE_MS;
   const reports = Array.from({ length: 100_000 }, (_, at) =>
     vehicle(start + at * 800, {
@@ -362,34 +354,30 @@ test('a day of 100,000 reports is paged in, drawn once and replayed smoothly', a
       speed: 30 + Math.sin(at / 200) * 30,
     }),
   );
-  await sendHistory(drover, reports);
-  await page.addInitScript(() => {
-    const tasks: number[] = [];
-    Object.assign(window, { longTasks: tasks });
-    new PerformanceObserver((list) => tasks.push(...list.getEntries().map((entry) => entry.duration))).observe({
-      type: 'longtask',
-    });
-  });
+  await drover.send(reports);
+  const scriptSeconds = await scriptClock(page);
   await openDay(page, drover, 1);
   await expect(page.getByTestId('summary')).toHaveAttribute('data-reports', '100000');
-  const loading = await longestTask(page);
+  const loading = await scriptSeconds();
 
   await page.getByRole('button', { name: 'Replay', exact: true }).click();
   await page.getByRole('button', { name: 'Keep in the middle' }).click();
   await page.getByRole('button', { name: '300 times as fast' }).click();
-  await longestTask(page);
-  const began = Number(await moment(page).getAttribute('data-time'));
-  await expect.poll(async () => Number(await moment(page).getAttribute('data-time')) - began).toBeGreaterThan(900_000);
-  const replaying = await longestTask(page);
-  console.log('100,000 reports, longest tasks in ms:', JSON.stringify({ loading, replaying }));
-  expect(loading).toBeLessThan(2_000);
-  expect(replaying).toBeLessThan(300);
+  const before = { script: await scriptSeconds(), time: await replayTime(page) };
+  await expect.poll(async () => (await replayTime(page)) - before.time).toBeGreaterThan(900);
+  const replayed = (await replayTime(page)) - before.time;
+  const replaying = ((await scriptSeconds()) - before.script) / (replayed / 300);
+  console.log('100,000 reports, script:', JSON.stringify({ loading, replaying }));
+  expect(loading).toBeLessThan(5);
+  expect(replaying).toBeLessThan(0.5);
 });
 
-/** Since it was asked last, ms. */
-function longestTask(page: Page): Promise<number> {
-  return page.evaluate(() => {
-    const tasks = (window as unknown as { longTasks: number[] }).longTasks;
-    return Math.max(0, ...tasks.splice(0));
-  });
+/** Tells the seconds that the page has spent in its scripts: a slow or busy screen does not count. */
+async function scriptClock(page: Page): Promise<() => Promise<number>> {
+  const session = await page.context().newCDPSession(page);
+  await session.send('Performance.enable');
+  return async () => {
+    const { metrics } = await session.send('Performance.getMetrics');
+    return metrics.find(({ name }) => name === 'ScriptDuration')?.value ?? Number.NaN;
+  };
 }

@@ -47,7 +47,7 @@ export function DayBar({ assetKey, day }: { assetKey: string; day: Day }) {
         onClose={() => setOpen(false)}
         anchorOrigin={{ vertical: 'bottom', horizontal: 'center' }}
         transformOrigin={{ vertical: 'top', horizontal: 'center' }}
-        slotProps={{ paper: { className: 'card', role: 'dialog', 'aria-label': words.calendar } }}
+        slotProps={{ paper: { className: 'card', role: 'dialog', 'aria-label': words.calendar, sx: { mt: '6px' } } }}
       >
         <Calendar
           day={day}

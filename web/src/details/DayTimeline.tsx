@@ -49,8 +49,7 @@ function lengthOf(entry: Entry): string {
 }
 
 function tripFacts({ trip }: Extract<Entry, { type: 'trip' }>): string {
-  const facts = [duration(trip.duration_s)];
-  if (trip.avg_speed !== undefined) facts.push(words.average(speed(trip.avg_speed)));
+  const facts = [duration(trip.duration_s), words.average(speed(trip.avg_speed))];
   if (trip.max_speed !== undefined) facts.push(words.upTo(speed(trip.max_speed)));
   return facts.join(' · ');
 }

@@ -143,10 +143,8 @@ function Failed({ problem }: { problem: ApiError }) {
       <p>
         <strong>{words.failed}</strong>
       </p>
-      <p className="quiet">
-        {problem.message}
-        {problem.help ? ` ${problem.help}` : ''}
-      </p>
+      <p className="quiet">{problem.message}</p>
+      {problem.help && <p className="quiet">{problem.help}</p>}
       <Button variant="outlined" size="small" onClick={() => history.retry()}>
         {words.retry}
       </Button>

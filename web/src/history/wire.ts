@@ -32,7 +32,8 @@ export interface Trip {
   distance_m: number;
   duration_s: number;
   /** km/h */
-  avg_speed?: number;
+  avg_speed: number;
+  /** km/h; absent where nobody knows */
   max_speed?: number;
   points: number;
 }

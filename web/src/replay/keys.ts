@@ -1,11 +1,11 @@
 // Keys while a replay is on, wherever the focus is but where keys have a meaning of their own: in text, in the list,
-// among tabs, in a dialog.
+// among tabs, in a dialog, on the handle of the sheet.
 
 import { useEffect } from 'react';
 import { history } from '../history';
 
 const { replay } = history;
-const OWN_KEYS = 'input:not([type=range]), textarea, select, [role=listbox], [role=tablist], [role=dialog]';
+const OWN_KEYS = 'input:not([type=range]), textarea, select, [role=listbox], [role=tablist], [role=dialog], .handle';
 
 const ACTIONS: Record<string, () => void> = {
   ' ': () => replay.toggle(),
@@ -30,8 +30,19 @@ export function useReplayKeys(): void {
       event.stopPropagation();
       action();
     };
+    letGo();
+    addEventListener('click', letGo);
     // Before the map and the range take them.
     addEventListener('keydown', press, true);
-    return () => removeEventListener('keydown', press, true);
+    return () => {
+      removeEventListener('click', letGo);
+      removeEventListener('keydown', press, true);
+    };
   }, []);
+}
+
+/** After a click the space bar plays and stands still; it does not press that button again. */
+function letGo(): void {
+  const { activeElement } = document;
+  if (activeElement instanceof HTMLButtonElement && !activeElement.matches(':focus-visible')) activeElement.blur();
 }
