@@ -97,8 +97,8 @@ fn of_file(
             let batch = batch?;
             let columns = Columns::of(&batch);
             for row in 0..batch.num_rows() {
-                if let (Some(kind), Some(id)) = (columns.kind(row), columns.text("id", row)) {
-                    newest.see(kind, id, columns.fix(row));
+                if let Some(kind) = columns.kind(row) {
+                    newest.see(kind, columns.id(row), columns.fix(row));
                 }
             }
         }
@@ -118,14 +118,13 @@ fn last_rows(
     for batch in batches {
         let batch = batch?;
         let columns = Columns::of(&batch);
-        let places = batch.column_by_name("latitude").expect("asked for");
         for row in 0..batch.num_rows() {
-            let (kind, id) = (columns.text("kind", row).unwrap_or(""), columns.text("id", row).unwrap_or(""));
+            let (kind, id) = (columns.kind_name(row), columns.id(row));
             if current.1 != id || current.0 != kind {
                 current = (kind.into(), id.into());
                 has_row = false;
             }
-            if time.contains(&columns.event_time(row)) && !places.is_null(row) {
+            if time.contains(&columns.event_time(row)) && columns.has_place(row) {
                 if has_row {
                     last.pop();
                 }

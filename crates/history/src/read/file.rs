@@ -150,9 +150,7 @@ fn may_hold_time(index: &ColumnIndexMetaData, page: usize, time: &RangeInclusive
 
 /// The wanted rows of a sorted batch.
 fn rows(batch: &RecordBatch, columns: &Columns<'_>, wanted: &Wanted<'_>) -> Range<usize> {
-    let key = |row: usize| {
-        (columns.text("kind", row).unwrap_or(""), columns.text("id", row).unwrap_or(""), columns.event_time(row))
-    };
+    let key = |row: usize| (columns.kind_name(row), columns.id(row), columns.event_time(row));
     let (start, end) = (*wanted.event_time.start(), *wanted.event_time.end());
     let from = first_row(batch.num_rows(), |row| key(row) >= (wanted.kind.name(), wanted.id, start));
     let to = first_row(batch.num_rows(), |row| key(row) > (wanted.kind.name(), wanted.id, end));

@@ -1,7 +1,8 @@
 //! A row of history, in the units of a report.
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type, TimestampMillisecondType};
+use arrow::array::{
+    Array, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+};
 use drover_model::{Flags, Kind, Position, Report, Status};
 
 /// One admitted report as history keeps it. What the lake rounds (hundredths of a metre, km/h, degree, percent) is
@@ -78,66 +79,112 @@ fn rounded(value: f32) -> f32 {
     ((f64::from(value) * 100.0).round() / 100.0) as f32
 }
 
-/// The columns of one batch, found once.
+type Texts<'a> = Option<&'a StringArray>;
+type Decimals<'a> = Option<&'a Decimal128Array>;
+type Times<'a> = Option<&'a TimestampMillisecondArray>;
+
+/// The columns of one batch, found once; those that the reader did not ask for are none, and of no use to it.
 pub(super) struct Columns<'a> {
-    batch: &'a RecordBatch,
+    kind: Texts<'a>,
+    id: Texts<'a>,
+    event_time: Times<'a>,
+    receive_time: Times<'a>,
+    latitude: Decimals<'a>,
+    longitude: Decimals<'a>,
+    accuracy_m: Decimals<'a>,
+    speed_kmh: Decimals<'a>,
+    heading_deg: Decimals<'a>,
+    battery_pct: Decimals<'a>,
+    status: Texts<'a>,
+    order_id: Texts<'a>,
+    flags: Option<&'a Int32Array>,
+    position: Option<&'a Int64Array>,
 }
 
 impl<'a> Columns<'a> {
     pub(super) fn of(batch: &'a RecordBatch) -> Columns<'a> {
-        Columns { batch }
+        Columns {
+            kind: found(batch, "kind"),
+            id: found(batch, "id"),
+            event_time: found(batch, "event_time"),
+            receive_time: found(batch, "receive_time"),
+            latitude: found(batch, "latitude"),
+            longitude: found(batch, "longitude"),
+            accuracy_m: found(batch, "accuracy_m"),
+            speed_kmh: found(batch, "speed_kmh"),
+            heading_deg: found(batch, "heading_deg"),
+            battery_pct: found(batch, "battery_pct"),
+            status: found(batch, "status"),
+            order_id: found(batch, "order_id"),
+            flags: found(batch, "flags"),
+            position: found(batch, "position"),
+        }
     }
 
-    fn column(&self, name: &str) -> &'a dyn Array {
-        self.batch.column_by_name(name).expect("the reader asked for this column").as_ref()
+    /// The name of the row's kind.
+    pub(super) fn kind_name(&self, row: usize) -> &'a str {
+        text(self.kind, row).unwrap_or("")
     }
 
-    pub(super) fn text(&self, name: &str, row: usize) -> Option<&'a str> {
-        let column = self.column(name).as_string::<i32>();
-        column.is_valid(row).then(|| column.value(row))
+    pub(super) fn id(&self, row: usize) -> &'a str {
+        text(self.id, row).unwrap_or("")
     }
 
     pub(super) fn event_time(&self, row: usize) -> i64 {
-        self.column("event_time").as_primitive::<TimestampMillisecondType>().value(row)
-    }
-
-    pub(super) fn position(&self, row: usize) -> u64 {
-        self.column("position").as_primitive::<Int64Type>().value(row) as u64
+        asked(self.event_time).value(row)
     }
 
     pub(super) fn kind(&self, row: usize) -> Option<Kind> {
-        let word = self.text("kind", row)?;
+        let word = self.kind_name(row);
         Kind::ALL.into_iter().find(|kind| kind.name() == word)
     }
 
-    fn decimal(&self, name: &str, row: usize) -> Option<i128> {
-        let column = self.column(name).as_primitive::<Decimal128Type>();
-        column.is_valid(row).then(|| column.value(row))
-    }
-
-    fn hundredths(&self, name: &str, row: usize) -> Option<f32> {
-        self.decimal(name, row).map(|value| (value as f64 / 100.0) as f32)
+    pub(super) fn has_place(&self, row: usize) -> bool {
+        asked(self.latitude).is_valid(row)
     }
 
     fn at(&self, row: usize) -> Option<Position> {
-        let (lat, lon) = (self.decimal("latitude", row)?, self.decimal("longitude", row)?);
+        let (lat, lon) = (decimal(self.latitude, row)?, decimal(self.longitude, row)?);
         Some(Position { lat_e7: lat as i32, lon_e7: lon as i32 })
     }
 
     pub(super) fn fix(&self, row: usize) -> Fix {
-        let status = self.text("status", row).and_then(Status::parse_any);
         Fix {
-            position: self.position(row),
+            position: asked(self.position).value(row) as u64,
             event_time: self.event_time(row),
-            receive_time: self.column("receive_time").as_primitive::<TimestampMillisecondType>().value(row),
+            receive_time: asked(self.receive_time).value(row),
             at: self.at(row),
-            accuracy_m: self.hundredths("accuracy_m", row),
-            speed_kmh: self.hundredths("speed_kmh", row),
-            heading_deg: self.hundredths("heading_deg", row),
-            battery_pct: self.hundredths("battery_pct", row),
-            status,
-            order_id: self.text("order_id", row).map(Into::into),
-            flags: Flags(self.column("flags").as_primitive::<Int32Type>().value(row) as u16),
+            accuracy_m: hundredths(self.accuracy_m, row),
+            speed_kmh: hundredths(self.speed_kmh, row),
+            heading_deg: hundredths(self.heading_deg, row),
+            battery_pct: hundredths(self.battery_pct, row),
+            status: text(self.status, row).and_then(Status::parse_any),
+            order_id: text(self.order_id, row).map(Into::into),
+            flags: Flags(asked(self.flags).value(row) as u16),
         }
     }
+}
+
+/// A column of another type is damage, which whoever reads files catches.
+fn found<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> Option<&'a T> {
+    let column = batch.column_by_name(name)?;
+    Some(column.as_any().downcast_ref().expect("a column of the type that was written"))
+}
+
+fn asked<T>(column: Option<&T>) -> &T {
+    column.expect("the reader asked for this column")
+}
+
+fn text(column: Texts<'_>, row: usize) -> Option<&str> {
+    let column = asked(column);
+    column.is_valid(row).then(|| column.value(row))
+}
+
+fn decimal(column: Decimals<'_>, row: usize) -> Option<i128> {
+    let column = asked(column);
+    column.is_valid(row).then(|| column.value(row))
+}
+
+fn hundredths(column: Decimals<'_>, row: usize) -> Option<f32> {
+    decimal(column, row).map(|value| (value as f64 / 100.0) as f32)
 }
