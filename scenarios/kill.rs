@@ -58,26 +58,26 @@ fn load(node: &Node, ledger: &Path, round: u64) -> Child {
     command.arg(ledger).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the load starts")
 }
 
-/// Waits until the load has had an answer for everything that it sent.
-fn settle(load: Child) -> Value {
+/// Waits until the load has had an answer for everything that it sent; says whether the end of the node hit it.
+fn settle(load: Child) -> bool {
     let output = load.wait_with_output().expect("the load is our child");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let summary = parse(&output.stdout);
     assert_eq!(summary["rejected"], Value::Object(Default::default()), "sending again is no conflict: {summary}");
     assert_eq!(summary["unanswered"], 0, "{summary}");
-    assert!(summary["errors"].as_u64() > Some(0), "the kill hit the load: {summary}");
-    summary
+    summary["errors"].as_u64() > Some(0)
 }
 
-/// Ends the node under load, starts it again while the senders knock, and lets them finish.
-fn round(node: Node, end: fn(Node), data: &Path, ledger: &Path, number: u64, moment: Duration) -> Node {
+/// Ends the node under load, starts it again while the senders knock, and lets them finish. Also whether the end hit
+/// the load: on a busy machine a node that is told to stop may outlast it.
+fn round(node: Node, end: fn(Node), data: &Path, ledger: &Path, number: u64, moment: Duration) -> (Node, bool) {
     let doors = [("--http", node.address().to_string()), ("--mqtt", node.door("mqtt").to_string())];
     let load = load(&node, ledger, number);
     std::thread::sleep(moment);
     end(node);
     let node = Node::start_at(data, &doors.each_ref().map(|(flag, address)| (*flag, &**address)), &SETTINGS);
-    settle(load);
-    node
+    let hit = settle(load);
+    (node, hit)
 }
 
 fn acknowledged(ledger: &Path) -> HashSet<Key> {
@@ -178,9 +178,13 @@ fn rounds(data: &Path, ledger: &Path, count: u64, end: fn(Node)) -> (Node, HashS
     let mut moments = Moments(20_261_121);
     let [http, mqtt] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
     let mut node = Node::start_at(data, &[("--http", &http), ("--mqtt", &mqtt)], &SETTINGS);
+    let mut hits = 0;
     for number in 0..count {
-        node = round(node, end, data, ledger, number, moments.next());
+        let (next, hit) = round(node, end, data, ledger, number, moments.next());
+        node = next;
+        hits += u64::from(hit);
     }
+    assert!(hits * 2 > count, "only {hits} of {count} ends hit the load");
     let acknowledged = acknowledged(ledger);
     let enough = count as usize * 1000;
     assert!(acknowledged.len() > enough, "{} reports: too small a load to prove anything", acknowledged.len());
