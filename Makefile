@@ -43,7 +43,7 @@ lint: web/node_modules ## Format, clippy with warnings denied, page lint and typ
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	cd web && $(NPM) run lint && $(NPM) run typecheck
 
-bench: build ## Measure every scenario in bench/ with its peer (takes a quarter of an hour)
+bench: build ## Measure every scenario in bench/ with its peer (takes about half an hour)
 	./bench/run_all
 
 clean: ## Remove everything that was built

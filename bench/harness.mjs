@@ -47,7 +47,7 @@ export async function main(names) {
 async function measure(name, scenario, results) {
   console.log(`\n== ${name}`);
   try {
-    for (const name of scenario.examples ?? []) await buildExample(name);
+    for (const built of scenario.examples ?? []) await buildExample(built);
     const before = { load: load1(), ...(await quiet(SHORT)) };
     await scenario.default((figure) => results.add(name, before, figure));
     return true;

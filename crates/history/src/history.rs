@@ -2,6 +2,7 @@
 //! which change together under one short lock.
 
 use crate::chunk::Shape;
+use crate::read::Footers;
 use crate::tail::Growing;
 use crate::{LakeFile, ReadingColumn, View};
 use parking_lot::{Condvar, Mutex};
@@ -93,6 +94,7 @@ pub(crate) struct Shared {
     pub(crate) news: Condvar,
     pub(crate) visible: watch::Sender<u64>,
     pub(crate) data_path: Arc<Path>,
+    footers: Arc<Footers>,
 }
 
 /// What is true now; every change is one step for readers.
@@ -117,7 +119,7 @@ pub(crate) struct State {
 impl Shared {
     pub(crate) fn new(state: State, data_path: Arc<Path>) -> Shared {
         let visible = watch::Sender::new(state.position);
-        Shared { state: Mutex::new(state), news: Condvar::new(), visible, data_path }
+        Shared { state: Mutex::new(state), news: Condvar::new(), visible, data_path, footers: Arc::default() }
     }
 
     /// Changes what readers see, in one step.
@@ -189,6 +191,11 @@ impl State {
 }
 
 impl History {
+    /// What all who read single assets of this lake keep of its files.
+    pub fn footers(&self) -> Arc<Footers> {
+        self.0.footers.clone()
+    }
+
     /// The newest picture. Takes a few microseconds, and the same one comes back while nothing changes.
     pub fn view(&self) -> Arc<View> {
         self.0.state.lock().view(&self.0.data_path)

@@ -18,6 +18,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
+use drover_history::read::Footers;
 use drover_history::{History, View};
 use futures_util::{FutureExt, StreamExt};
 use std::panic::AssertUnwindSafe;
@@ -55,17 +56,26 @@ impl Drop for Inner {
 impl Engine {
     /// Starts the query threads over a running history. On error nothing was started.
     pub fn new(history: History, settings: Settings) -> std::io::Result<Engine> {
-        Engine::over(move || history.view(), settings)
+        let footers = history.footers();
+        Engine::start(Box::new(move || history.view()), footers, settings)
     }
 
     /// Starts the query threads over views from anywhere, such as a lake without a follower.
     pub fn over(views: impl Fn() -> Arc<View> + Send + Sync + 'static, settings: Settings) -> std::io::Result<Engine> {
+        Engine::start(Box::new(views), Arc::default(), settings)
+    }
+
+    fn start(
+        views: Box<dyn Fn() -> Arc<View> + Send + Sync>,
+        footers: Arc<Footers>,
+        settings: Settings,
+    ) -> std::io::Result<Engine> {
         Ok(Engine(Arc::new(Inner {
             runtime: Some(runtime::start(settings.threads)?),
-            sessions: Sessions::new(settings.threads.max(1), settings.footer_cache_bytes),
+            sessions: Sessions::new(settings.threads.max(1), settings.footer_cache_bytes, footers),
             turns: Arc::new(Semaphore::new(settings.queries.max(1))),
             current: Arc::default(),
-            views: Box::new(views),
+            views,
             settings,
         })))
     }

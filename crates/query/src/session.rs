@@ -18,6 +18,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionConfig;
 use drover_history::View;
+use drover_history::read::Footers as FixFooters;
 use object_store::memory::InMemory;
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ pub(crate) struct Sessions {
     threads: usize,
     footers: Arc<Footers>,
     /// For reading single assets, which needs other parts of the footers.
-    fix_footers: Arc<drover_history::read::Footers>,
+    fix_footers: Arc<FixFooters>,
 }
 
 /// What one query has for itself.
@@ -43,12 +44,12 @@ pub(crate) struct Session {
 }
 
 impl Sessions {
-    pub(crate) fn new(threads: usize, footer_cache_bytes: usize) -> Sessions {
+    pub(crate) fn new(threads: usize, footer_cache_bytes: usize, fix_footers: Arc<FixFooters>) -> Sessions {
         let builder = SessionStateBuilder::new().with_default_features();
         let template = functions::install(builder)
             .with_physical_optimizer_rule(Arc::new(RunsRule))
             .with_physical_optimizer_rule(Arc::new(YieldRule));
-        Sessions { template, threads, footers: Arc::new(Footers::new(footer_cache_bytes)), fix_footers: Arc::default() }
+        Sessions { template, threads, footers: Arc::new(Footers::new(footer_cache_bytes)), fix_footers }
     }
 
     /// A session over one view. Nothing is read yet.

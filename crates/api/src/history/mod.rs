@@ -52,7 +52,7 @@ impl PastState {
     /// Reads of this history. `durable` gives the last position of the log that is on disk: every answer includes what
     /// was acknowledged before it was asked for.
     pub fn new(history: History, durable: impl Fn() -> u64 + Send + Sync + 'static) -> PastState {
-        PastState { history, footers: Arc::default(), durable: Arc::new(durable) }
+        PastState { footers: history.footers(), history, durable: Arc::new(durable) }
     }
 
     /// Waits until everything that was acknowledged by now is visible. Where history is behind, for longer than anybody
