@@ -8,6 +8,7 @@
 mod bounding_box;
 mod index;
 mod lattice;
+mod noise;
 mod point;
 mod polygon;
 mod simplify;
@@ -15,6 +16,7 @@ mod simplify;
 pub use bounding_box::BoundingBox;
 pub use index::{Hit, MovingIndex};
 pub use lattice::PointE7;
+pub use noise::{Fix, Limits, Noise, Track};
 pub use point::{EARTH_RADIUS_M, Point, destination, distance_m, heading_deg};
 pub use polygon::{MAX_POLYGON_VERTICES, Polygon, PolygonError};
 pub use simplify::simplify;
