@@ -4,6 +4,7 @@
 mod client;
 mod doctor;
 mod door;
+mod import;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +25,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run a node with a simulated city fleet, to look at
     Demo(serve::DemoArgs),
+    /// Bring files of telemetry (CSV, NDJSON, GPX, GTFS-Realtime, Parquet) into history
+    Import(import::ImportArgs),
     /// Play recorded traces (CSV, NDJSON, GPX) into a node as if they happened now
     Replay(client::ReplayArgs),
     /// Load a node with simulated drivers and stations, and measure
@@ -43,6 +46,7 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(args) => serve::serve(args).await,
         Command::Demo(args) => serve::demo(args).await,
+        Command::Import(args) => import::import(args).await,
         Command::Replay(args) => client::replay(args).await,
         Command::Simulate(args) => client::simulate(args).await,
         Command::Sql(args) => client::sql(args).await,

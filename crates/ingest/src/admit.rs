@@ -8,21 +8,29 @@
 //!   the first copy may still be on its way to the disk;
 //! - an asset's newest event time never goes back.
 
-use crate::seen::{Key, Runs, Seen, Span};
+use crate::seen::{self, Key, Positions, Runs, Seen};
 use drover_log::{AppendError, Log, Position};
 use drover_model::{Draft, Flags, Kind, RecordMut, RecordRef, Reject, RejectCode, Report, Rules};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use parking_lot::Mutex;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
 use std::{io, thread};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128_with_seed};
 
 /// More locks than any machine has cores; a power of two.
 const SHARDS: usize = 64;
 /// So many keys are held in memory before they become a run on disk (24 bytes each).
 const SEEN_IN_MEMORY: usize = 262_144;
+/// At so many, whoever admits writes the run, and others wait for it: memory stays bounded when the disk is slower than
+/// what arrives. What is being written comes on top.
+const SEEN_IN_MEMORY_MAX: usize = 1_048_576;
+/// How often upkeep looks for work.
+const UPKEEP_INTERVAL: Duration = Duration::from_millis(50);
+/// After trouble with the disk, time until the next attempt.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often one device may report. A burst passes, so that a buffer filled while offline is taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,8 +94,6 @@ struct Shard {
     recent: HashTable<Seen>,
     /// Keys on their way into a run; still consulted until the run is there.
     leaving: HashTable<Seen>,
-    /// Event times of `recent`.
-    events: Option<(i64, i64)>,
 }
 
 /// Admission for one node's log of reports.
@@ -99,6 +105,11 @@ pub struct Admission {
     rate: Option<DeviceRate>,
     runs: Runs,
     in_memory: AtomicUsize,
+    /// Keys are forgotten when they are so much older than the newest receive time; None: never.
+    keep_ms: Option<i64>,
+    now_ms: AtomicI64,
+    /// First log position that no run claims and whose keys are in memory. Held by whoever moves them to disk.
+    unclaimed: Mutex<Position>,
 }
 
 impl Admission {
@@ -106,21 +117,36 @@ impl Admission {
     /// log holds and no run covers is read back from the log.
     pub fn open(log: Log, folder: &Path, rules: Rules, rate: Option<DeviceRate>) -> io::Result<Admission> {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let runs = Runs::open(folder)?;
-        Ok(Admission { shards, log, rules, rate, runs, in_memory: AtomicUsize::new(0) })
+        let runs = Runs::open(folder, log.oldest(), seen::Settings::default())?;
+        let unclaimed = Mutex::new(runs.recover_from(log.oldest()));
+        let (in_memory, now_ms) = (AtomicUsize::new(0), AtomicI64::new(i64::MIN));
+        Ok(Admission { shards, log, rules, rate, runs, in_memory, keep_ms: None, now_ms, unclaimed })
+    }
+
+    /// Forgets reports whose event time is more than `keep_ms` before now and which have left the log: sent again, they
+    /// are new. None, as after opening: never.
+    pub fn keeping(self, keep_ms: Option<i64>) -> Admission {
+        Admission { keep_ms, ..self }
     }
 
     /// The first log position that [`Admission::remember`] must be given after opening.
     pub fn recover_from(&self) -> Position {
-        (self.runs.covered() + 1).max(self.log.oldest())
+        *self.unclaimed.lock()
     }
 
     /// Takes back one record of the log at start.
     pub fn remember(&self, record: RecordRef<'_>) {
         let names = Names::of(record);
-        let mut shard = self.shard(names.asset).lock();
-        shard.asset(names.asset, 0.0).raise(record.event_time());
-        self.insert(&mut shard, names.seen(), record.event_time());
+        let in_memory = {
+            let mut shard = self.shard(names.asset).lock();
+            shard.asset(names.asset, 0.0).raise(record.event_time());
+            self.insert(&mut shard, names.seen())
+        };
+        if in_memory.is_multiple_of(SEEN_IN_MEMORY)
+            && let Err(error) = self.move_to_disk(false)
+        {
+            tracing::error!(%error, "cannot write the index of seen reports; keeping it in memory");
+        }
     }
 
     /// Takes back an asset's newest event time at start.
@@ -133,26 +159,56 @@ impl Admission {
     /// order but not yet durable: the caller must wait for the position before it acknowledges. On
     /// `Err` nothing was remembered.
     pub fn admit(&self, draft: Draft<'_>, receive_time: i64, scratch: &mut Vec<u8>) -> Result<Admitted, Refusal> {
+        self.admit_at(self.rate, draft, receive_time, scratch)
+    }
+
+    /// The same for a row of a file, which no device sent just now: how often a device may report does not matter.
+    pub fn admit_row(&self, draft: Draft<'_>, receive_time: i64, scratch: &mut Vec<u8>) -> Result<Admitted, Refusal> {
+        self.admit_at(None, draft, receive_time, scratch)
+    }
+
+    /// What a draft must satisfy.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The log that admitted reports go to.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    fn admit_at(
+        &self,
+        rate: Option<DeviceRate>,
+        draft: Draft<'_>,
+        receive_time: i64,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Admitted, Refusal> {
         let report = draft.check(&self.rules, receive_time)?;
+        self.make_room()?;
+        if receive_time > self.now_ms.load(Ordering::Relaxed) {
+            self.now_ms.store(receive_time, Ordering::Relaxed);
+        }
         scratch.clear();
         report.encode(scratch);
         let record = RecordMut::new(scratch);
         let hash = asset_hash(report.kind, &report.id);
         let mut shard = self.shard(hash).lock();
-        self.judge(&mut shard, hash, &report, record)
+        self.judge(&mut shard, hash, rate, &report, record)
     }
 
     fn judge(
         &self,
         shard: &mut Shard,
         hash: u64,
+        rate: Option<DeviceRate>,
         report: &Report<'_>,
         mut record: RecordMut<'_>,
     ) -> Result<Admitted, Refusal> {
         let burst = self.rate.map_or(0.0, |rate| rate.burst);
         let newest = {
             let asset = shard.asset(hash, burst);
-            if let Some(rate) = self.rate {
+            if let Some(rate) = rate {
                 asset.spend(rate, report)?;
             }
             asset.newest
@@ -164,7 +220,7 @@ impl Admission {
         let seen = Names::of(record.view()).seen();
         let late = event_time <= newest;
         if late {
-            if let Some(content) = self.find(shard, seen.key, event_time)? {
+            if let Some(content) = self.find(shard, seen.key)? {
                 return if content == seen.content {
                     Ok(self.duplicate())
                 } else {
@@ -174,7 +230,7 @@ impl Admission {
             record.set_flag(Flags::LATE);
         }
         let position = self.log.append(record.bytes())?;
-        self.insert(shard, seen, event_time);
+        self.insert(shard, seen);
         shard.asset(hash, burst).raise(event_time);
         Ok(Admitted::New { position, late })
     }
@@ -183,20 +239,19 @@ impl Admission {
         Admitted::Duplicate { wait: self.log.next_position() - 1 }
     }
 
-    fn find(&self, shard: &Shard, key: Key, event_time: i64) -> io::Result<Option<u64>> {
+    fn find(&self, shard: &Shard, key: Key) -> io::Result<Option<u64>> {
         for table in [&shard.recent, &shard.leaving] {
-            if let Some(seen) = table.find(key[0], |seen| seen.key == key) {
+            if let Some(seen) = table.find(table_hash(key), |seen| seen.key == key) {
                 return Ok(Some(seen.content));
             }
         }
-        self.runs.find(key, event_time)
+        self.runs.find(key)
     }
 
-    fn insert(&self, shard: &mut Shard, seen: Seen, event_time: i64) {
-        shard.recent.insert_unique(seen.key[0], seen, |seen| seen.key[0]);
-        let (min, max) = shard.events.unwrap_or((event_time, event_time));
-        shard.events = Some((min.min(event_time), max.max(event_time)));
-        self.in_memory.fetch_add(1, Ordering::Relaxed);
+    /// Tells how many keys are in memory now.
+    fn insert(&self, shard: &mut Shard, seen: Seen) -> usize {
+        shard.recent.insert_unique(table_hash(seen.key), seen, |seen| table_hash(seen.key));
+        self.in_memory.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn shard(&self, hash: u64) -> &Mutex<Shard> {
@@ -208,38 +263,65 @@ impl Admission {
         self.in_memory.load(Ordering::Relaxed) >= SEEN_IN_MEMORY
     }
 
-    /// Moves the keys in memory to a run on disk, and drops runs that the log has outlived. Blocks on
-    /// the disk, but admission goes on beside it. On error the keys stay in memory.
+    /// Moves the keys in memory to a run on disk, then drops and merges runs. Blocks on the disk, but admission goes on
+    /// beside it. On error the keys stay in memory.
     pub fn flush(&self) -> io::Result<()> {
-        // Whatever stands before this position was inserted under a lock that we now take after it.
-        let to_position = self.log.next_position() - 1;
-        let (seen, events) = self.start_leaving();
-        let Some((min_event, max_event)) = events else { return Ok(()) };
-        let written = self.write_run(seen, Span { min_event, max_event, to_position });
-        self.end_leaving(written.is_ok());
-        written?;
-        self.runs.tidy(self.log.oldest())
+        self.move_to_disk(true)?;
+        self.tidy()
     }
 
-    fn write_run(&self, seen: Vec<Seen>, span: Span) -> io::Result<()> {
+    fn tidy(&self) -> io::Result<()> {
+        let now_ms = Some(self.now_ms.load(Ordering::Relaxed)).filter(|now_ms| *now_ms > i64::MIN);
+        let forget_before_ms = self.keep_ms.zip(now_ms).map(|(keep_ms, now_ms)| now_ms.saturating_sub(keep_ms));
+        self.runs.tidy(self.log.oldest(), forget_before_ms)
+    }
+
+    /// Backpressure: with too many keys in memory, nobody admits before they are on disk.
+    fn make_room(&self) -> io::Result<()> {
+        if self.in_memory.load(Ordering::Relaxed) < SEEN_IN_MEMORY_MAX {
+            return Ok(());
+        }
+        let mut unclaimed = self.unclaimed.lock();
+        if self.in_memory.load(Ordering::Relaxed) < SEEN_IN_MEMORY_MAX {
+            return Ok(()); // whoever had the lock did it
+        }
+        self.write_run(&mut unclaimed, true)
+    }
+
+    /// `claim`: everything up to the log's end is in memory or in a run. Not so while the log is read back.
+    fn move_to_disk(&self, claim: bool) -> io::Result<()> {
+        self.write_run(&mut self.unclaimed.lock(), claim)
+    }
+
+    fn write_run(&self, unclaimed: &mut Position, claim: bool) -> io::Result<()> {
+        // A log in trouble is told before any table is moved: at the bound every report comes here.
         self.log.wait_durable(self.log.next_position() - 1).map_err(io::Error::other)?;
-        self.runs.add(seen, span)
+        // Whatever stands before this position was inserted under a lock that we now take after it.
+        let to = self.log.next_position() - 1;
+        let seen = self.start_leaving();
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let positions = if claim { Positions { from: *unclaimed, to } } else { Positions::unclaimed(to) };
+        let durable = self.log.wait_durable(self.log.next_position() - 1).map_err(io::Error::other);
+        let written = durable.and_then(|()| self.runs.add(seen, positions));
+        self.end_leaving(written.is_ok());
+        if claim && written.is_ok() {
+            *unclaimed = to + 1;
+        }
+        written
     }
 
-    fn start_leaving(&self) -> (Vec<Seen>, Option<(i64, i64)>) {
+    fn start_leaving(&self) -> Vec<Seen> {
         let mut all = Vec::with_capacity(self.in_memory.load(Ordering::Relaxed));
-        let mut events: Option<(i64, i64)> = None;
         for shard in &self.shards {
             let mut shard = shard.lock();
-            shard.leaving = std::mem::take(&mut shard.recent);
+            let room = HashTable::with_capacity(shard.recent.len());
+            shard.leaving = std::mem::replace(&mut shard.recent, room);
             all.extend(shard.leaving.iter());
-            if let Some((min, max)) = shard.events.take() {
-                let known = events.unwrap_or((min, max));
-                events = Some((known.0.min(min), known.1.max(max)));
-            }
         }
         self.in_memory.fetch_sub(all.len(), Ordering::Relaxed);
-        (all, events)
+        all
     }
 
     fn end_leaving(&self, written: bool) {
@@ -248,24 +330,46 @@ impl Admission {
             let leaving = std::mem::take(&mut shard.leaving);
             if !written {
                 self.in_memory.fetch_add(leaving.len(), Ordering::Relaxed);
-                // The event times of what comes back are unknown here: let the next run span all.
-                shard.events = Some((i64::MIN, i64::MAX)).filter(|_| !leaving.is_empty()).or(shard.events);
                 for seen in leaving {
-                    shard.recent.insert_unique(seen.key[0], seen, |seen| seen.key[0]);
+                    shard.recent.insert_unique(table_hash(seen.key), seen, |seen| table_hash(seen.key));
                 }
             }
         }
     }
 
-    /// Runs [`Admission::flush`] whenever it is due, until `stop` says so.
+    /// Writes keys to disk and tidies the runs whenever it is due, until `stop` says so. Merging has its own thread: it
+    /// may take seconds, and keys must not pile up meanwhile.
     pub fn keep_tidy(&self, stop: impl Fn() -> bool) {
-        while !stop() {
-            if self.is_full()
-                && let Err(error) = self.flush()
-            {
-                tracing::error!(%error, "cannot write the index of seen reports; keeping it in memory");
+        let stopped = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let merging = thread::Builder::new().name("seen-merge".into());
+            let merging = merging.spawn_scoped(scope, || self.keep_merged(&stopped));
+            if let Err(error) = &merging {
+                tracing::error!(%error, "runs of seen reports will not be merged");
             }
-            thread::park_timeout(std::time::Duration::from_millis(200));
+            while !stop() {
+                if self.is_full()
+                    && let Err(error) = self.move_to_disk(true)
+                {
+                    tracing::error!(%error, "cannot write the index of seen reports; keeping it in memory");
+                }
+                thread::park_timeout(UPKEEP_INTERVAL);
+            }
+            stopped.store(true, Ordering::Relaxed);
+            self.runs.stop_merging();
+            if let Ok(merging) = &merging {
+                merging.thread().unpark();
+            }
+        });
+    }
+
+    fn keep_merged(&self, stopped: &AtomicBool) {
+        while !stopped.load(Ordering::Relaxed) {
+            let tidied = self.tidy();
+            if let Err(error) = &tidied {
+                tracing::error!(%error, "cannot merge or remove runs of seen reports; they stay as they are");
+            }
+            thread::park_timeout(if tidied.is_ok() { UPKEEP_INTERVAL } else { RETRY_INTERVAL });
         }
     }
 }
@@ -307,7 +411,7 @@ impl Asset {
 /// The hashes of a record.
 struct Names {
     asset: u64,
-    key: u128,
+    key: Key,
     content: u64,
 }
 
@@ -315,14 +419,20 @@ impl Names {
     fn of(record: RecordRef<'_>) -> Names {
         Names {
             asset: xxh3_64_with_seed(record.id(), u64::from(record.kind_number())),
-            key: xxh3_128(record.key()),
+            key: seen::key(xxh3_128_with_seed(record.id(), u64::from(record.kind_number())), record.event_time()),
             content: xxh3_64(record.content()),
         }
     }
 
     fn seen(&self) -> Seen {
-        Seen { key: [(self.key >> 64) as u64, self.key as u64], content: self.content }
+        Seen { key: self.key, content: self.content }
     }
+}
+
+/// Neighbours in time differ in few bits of their keys, so the words are mixed.
+fn table_hash(key: Key) -> u64 {
+    let product = u128::from(key[0] ^ 0x9e37_79b9_7f4a_7c15) * u128::from(key[1] ^ 0xd1b5_4a32_d192_ed03);
+    (product >> 64) as u64 ^ product as u64
 }
 
 fn asset_hash(kind: Kind, id: &str) -> u64 {
@@ -335,4 +445,5 @@ fn conflict(report: &Report<'_>, event_time: i64) -> Reject {
         "timestamp",
         format!("{}/{} already has another report at {event_time}; the first one stays", report.kind, report.id),
     )
+    .with_value(event_time.to_string())
 }

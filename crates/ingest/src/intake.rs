@@ -2,9 +2,9 @@
 //! durable, refused ones are kept. Doors only turn their wire format into items and answers.
 
 use crate::admit::{Admission, Admitted, Refusal};
-use crate::json::{self, Parsed};
 use crate::rejects::{Door, RejectedItem, Rejects};
 use drover_answer::{Problem, ProblemKind, now_ms};
+use drover_formats::{Parsed, parse_report, parse_reports};
 use drover_log::{AppendError, CommitError, Durable, Log, Position, ReadError};
 use drover_model::{Kind, Reject, RejectCode};
 use metrics::{Counter, Histogram};
@@ -179,7 +179,7 @@ impl Intake {
     /// Takes a body with one report whose kind and id the address gives. On `Ok` it is durable (or was
     /// already). On `Err` it was not acknowledged; a refused one is kept.
     pub async fn take_one(&self, door: Door, address: Addressed<'_>, body: &[u8]) -> Result<Receipt, IntakeError> {
-        match self.judge_one(door, address, json::parse_report(body)) {
+        match self.judge_one(door, address, parse_report(body)) {
             Ok(judged) => self.settle(judged).await,
             Err(error) => {
                 if let Some(kept) = self.keep_refused(door, &error, body) {
@@ -222,7 +222,7 @@ impl Intake {
     /// acknowledged yet. Waits for the disk only to keep a body that could not be read at all.
     pub async fn judge_many(&self, door: Door, body: &[u8]) -> Result<Judged, IntakeError> {
         let mut judged = Judged::new(door);
-        let items = match json::parse_reports(body).and_then(check_count) {
+        let items = match parse_reports(body).and_then(check_count) {
             Ok(items) => items,
             Err(reject) => {
                 self.keep(door, &reject, body).await;
@@ -276,7 +276,7 @@ impl Intake {
             let payload = raw.get(index).map_or(body, |item| item.as_bytes());
             judged.rejects_wait = self.0.rejects.keep(judged.door, &reject, payload, now_ms()).or(judged.rejects_wait);
             if judged.receipt.rejected.len() < REJECTS_LISTED {
-                let Reject { code, field, message } = reject;
+                let Reject { code, field, message, .. } = reject;
                 judged.receipt.rejected.push(RejectedAt {
                     index,
                     code: code.name(),

@@ -1,7 +1,7 @@
 //! Admission: what is new, late, a duplicate, a conflict, and that it stays so over restarts.
 
 use drover_ingest::{Admission, Admitted, DeviceRate, Refusal};
-use drover_log::{Log, MemoryEngine, Settings};
+use drover_log::{Log, MemoryEngine, Retention, Settings};
 use drover_model::{Draft, Flags, Kind, RecordRef, RejectCode, Report, Rules};
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -9,6 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 const NOW: i64 = 1_790_000_000_000;
+/// Of more reports than memory holds keys.
+const FIRST: i64 = NOW - 2_000_000;
 
 fn log() -> Log {
     Log::open(MemoryEngine::new(1 << 30), Settings::default())
@@ -141,6 +143,104 @@ fn a_torn_run_is_rebuilt_from_the_log() {
     let admission = reopen(&log, folder.path());
     for i in 0..500 {
         assert_eq!(admit(&admission, draft("1", Some(NOW - 1000 + i), 5.0)), "duplicate");
+    }
+}
+
+fn run_files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == "seen")).collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn a_run_lost_from_the_middle_is_rebuilt_from_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = log();
+    let admission = open(&log, folder.path(), None);
+    for i in 0..500 {
+        admit(&admission, draft("1", Some(NOW - 1000 + i), 5.0));
+        if i % 100 == 99 {
+            admission.flush().unwrap();
+        }
+    }
+    drop(admission);
+    std::fs::remove_file(&run_files(folder.path())[2]).unwrap();
+    // A crash before the keys are on disk again must not lose them either.
+    for _ in 0..2 {
+        let admission = reopen(&log, folder.path());
+        assert_eq!(admission.recover_from(), 201);
+        for i in 0..500 {
+            assert_eq!(admit(&admission, draft("1", Some(NOW - 1000 + i), 5.0)), "duplicate");
+        }
+    }
+    reopen(&log, folder.path()).flush().unwrap();
+    assert_eq!(open(&log, folder.path(), None).recover_from(), 501);
+}
+
+#[test]
+fn keys_are_forgotten_only_beyond_the_horizon() {
+    for (keep_ms, expected) in [(None, "duplicate"), (Some(2000), "duplicate"), (Some(500), "late")] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log();
+        let admission = open(&log, folder.path(), None).keeping(keep_ms);
+        for time in [NOW - 1000, NOW] {
+            admit(&admission, draft("1", Some(time), 5.0));
+            admission.flush().unwrap();
+        }
+        assert_eq!(admit(&admission, draft("1", Some(NOW - 1000), 5.0)), "duplicate", "the log still has it");
+        log.retain(&Retention { max_bytes: Some(0), max_age_ms: None }).unwrap();
+        assert_eq!(log.oldest(), 2);
+        admission.flush().unwrap();
+        assert_eq!(admit(&admission, draft("1", Some(NOW - 1000), 5.0)), expected, "kept for {keep_ms:?} ms");
+        assert_eq!(admit(&admission, draft("1", Some(NOW), 5.0)), "duplicate");
+    }
+}
+
+/// Reads back more keys than memory may hold: they go to disk, claim nothing until all are read, and a crash on the way
+/// loses none.
+#[test]
+fn reading_back_a_long_log_is_bounded_and_may_be_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = log();
+    let admission = open(&log, folder.path(), None);
+    for i in 0..600_000 {
+        admit_patiently(&log, &admission, i);
+    }
+    drop(admission);
+    run_files(folder.path()).iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let all = records(&log, 1);
+    let admission = open(&log, folder.path(), None);
+    all[..550_000].iter().for_each(|record| admission.remember(RecordRef::new(record).unwrap()));
+    assert_eq!(run_files(folder.path()).len(), 2);
+    assert_eq!(open(&log, folder.path(), None).recover_from(), 1, "nothing is claimed yet");
+    let admission = reopen(&log, folder.path());
+    for i in (0..600_000).step_by(997) {
+        assert_eq!(admit(&admission, draft("1", Some(FIRST + i), 5.0)), "duplicate");
+    }
+}
+
+/// Nobody moves keys to disk here but admission itself.
+#[test]
+fn admission_never_holds_more_keys_than_its_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = log();
+    let admission = open(&log, folder.path(), None);
+    for i in 0..1_048_576 {
+        admit_patiently(&log, &admission, i);
+    }
+    assert!(admission.is_full() && run_files(folder.path()).is_empty());
+    admit_patiently(&log, &admission, 1_048_576);
+    assert!(!admission.is_full());
+    assert_eq!(run_files(folder.path()).len(), 1);
+    assert_eq!(admit(&admission, draft("1", Some(FIRST), 5.0)), "duplicate");
+}
+
+/// One after another, waiting for the disk now and then as every door does.
+fn admit_patiently(log: &Log, admission: &Admission, i: i64) {
+    assert_eq!(admit(admission, draft("1", Some(FIRST + i), 5.0)), "new");
+    if i % 50_000 == 0 {
+        log.wait_durable(log.next_position() - 1).unwrap();
     }
 }
 

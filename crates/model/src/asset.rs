@@ -120,5 +120,6 @@ pub fn check_id(id: &str) -> Result<(), Reject> {
         RejectCode::OutOfRange,
         "id",
         format!("id contains {bad:?}; letters, digits and . _ : @ + - are allowed"),
-    ))
+    )
+    .with_value(id))
 }

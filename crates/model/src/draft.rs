@@ -95,12 +95,12 @@ fn check_time(time: i64, rules: &Rules, receive_time: i64) -> Result<i64, Reject
             ahead / 1000,
             rules.max_clock_ahead_ms / 1000
         );
-        return Err(Reject::new(RejectCode::ClockAhead, "timestamp", message));
+        return Err(Reject::new(RejectCode::ClockAhead, "timestamp", message).with_value(time.to_string()));
     }
     if time < EARLIEST_EVENT_MS {
         let hint = if time > EARLIEST_EVENT_MS / 1000 { "; it looks like seconds, send milliseconds" } else { "" };
         let message = format!("timestamp {time} lies before 2000-01-01 ({EARLIEST_EVENT_MS} ms){hint}");
-        return Err(Reject::new(RejectCode::ClockBehind, "timestamp", message));
+        return Err(Reject::new(RejectCode::ClockBehind, "timestamp", message).with_value(time.to_string()));
     }
     Ok(time)
 }

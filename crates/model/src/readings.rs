@@ -39,6 +39,14 @@ impl<'a> Readings<'a> {
         &self.0
     }
 
+    /// Takes every value away and keeps the room for others.
+    pub fn clear(&mut self) {
+        match &mut self.0 {
+            Cow::Owned(bytes) => bytes.clear(),
+            Cow::Borrowed(bytes) => *bytes = &[],
+        }
+    }
+
     /// True without any reading.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

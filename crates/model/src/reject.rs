@@ -69,17 +69,27 @@ pub struct Reject {
     pub field: Cow<'static, str>,
     /// One sentence: what is wrong and what would be right.
     pub message: String,
+    /// The offending value as far as it is worth showing, or empty.
+    pub value: String,
 }
 
 impl Reject {
     /// A reject of `field`.
     pub fn new(code: RejectCode, field: &'static str, message: String) -> Reject {
-        Reject { code, field: Cow::Borrowed(field), message }
+        Reject { code, field: Cow::Borrowed(field), message, value: String::new() }
+    }
+
+    /// The same, naming the value.
+    pub fn with_value(self, value: impl Into<String>) -> Reject {
+        Reject { value: value.into(), ..self }
     }
 
     /// A number outside its range.
     pub fn out_of_range(field: &'static str, value: f64, range: fmt::Arguments<'_>) -> Reject {
-        Reject::new(RejectCode::OutOfRange, field, format!("{field} is {value}; allowed is {range}"))
+        // A value that was converted from another unit ends in binary dust, which nobody sent.
+        let value = if value.abs() < 1e9 { (value * 1e6).round() / 1e6 } else { value };
+        let message = format!("{field} is {value}; allowed is {range}");
+        Reject::new(RejectCode::OutOfRange, field, message).with_value(value.to_string())
     }
 
     /// A required field that is absent.
@@ -95,5 +105,6 @@ impl Reject {
             "kind",
             format!("kind is {word:?}; allowed are driver, vehicle, station, rider, other"),
         )
+        .with_value(word)
     }
 }

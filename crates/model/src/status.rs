@@ -90,4 +90,5 @@ fn unknown(kind: Kind, word: &str, allowed: &[Status]) -> Reject {
         "status",
         format!("status is {word:?}; allowed for a {kind} are {}", allowed.join(", ")),
     )
+    .with_value(word)
 }

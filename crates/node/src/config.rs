@@ -2,9 +2,11 @@
 //! wins. Every key has a unit in its name. An unknown key is an error that names the nearest one.
 
 use anyhow::{Context, bail};
+use drover_formats::Profile;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -82,6 +84,16 @@ pub struct Config {
     pub history_snapshot_keep_s: u32,
     /// Readings that become columns of their own: `name:number`, `name:text` or `name:bool`.
     pub history_readings: Vec<String>,
+    /// Imported files that are worked on at once; others wait.
+    pub imports_at_once: u32,
+    /// Largest file that is imported, MiB.
+    pub import_max_mib: u64,
+    /// Files that are put into this folder are imported, each once. Not set: no folder is watched.
+    pub import_folder: Option<PathBuf>,
+    /// The profile by which they are read.
+    pub import_folder_profile: Option<String>,
+    /// Ways to read files, by name: kind, id, speed_unit, time_zone, time_format, columns.
+    pub import_profiles: BTreeMap<String, Profile>,
     /// Longest run of one SQL query, seconds.
     pub sql_timeout_s: u32,
     /// Most memory of one SQL query, MiB.
@@ -128,6 +140,11 @@ impl Default for Config {
             history_keep_days: None,
             history_snapshot_keep_s: 3600,
             history_readings: Vec::new(),
+            imports_at_once: 2,
+            import_max_mib: 16 * 1024,
+            import_folder: None,
+            import_folder_profile: None,
+            import_profiles: BTreeMap::new(),
             sql_timeout_s: 30,
             sql_memory_mib: 256,
             sql_concurrent: 2,
@@ -199,6 +216,8 @@ impl Config {
             ("snapshot_interval_s", u64::from(self.snapshot_interval_s), 1..=86_400),
             ("history_flush_interval_s", u64::from(self.history_flush_interval_s), 1..=86_400),
             ("history_keep_days", u64::from(self.history_keep_days.unwrap_or(1)), 1..=36_500),
+            ("imports_at_once", u64::from(self.imports_at_once), 1..=64),
+            ("import_max_mib", self.import_max_mib, 1..=1_048_576),
             ("sql_timeout_s", u64::from(self.sql_timeout_s), 1..=3600),
             ("sql_memory_mib", u64::from(self.sql_memory_mib), 16..=65_536),
             ("sql_concurrent", u64::from(self.sql_concurrent), 1..=64),
@@ -207,6 +226,9 @@ impl Config {
             if !range.contains(&value) {
                 bail!("{key} is {value}; allowed is {} to {}", range.start(), range.end());
             }
+        }
+        for (name, profile) in &self.import_profiles {
+            profile.check().with_context(|| format!("import_profiles.{name}"))?;
         }
         Ok(())
     }

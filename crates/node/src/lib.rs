@@ -16,6 +16,7 @@ use anyhow::Context;
 use axum::serve::ListenerExt;
 use drover_api::{Extra, NodeFacts, Ops, Past, PastState, SqlState, write_asset};
 use drover_history::{History, ReadingColumn};
+use drover_imports::Imports;
 use drover_ingest::{Admission, DeviceRate, Intake, Rejects};
 use drover_live::{Live, Running};
 use drover_log::{Log, ReadError, Retention, SegmentEngine, SegmentSettings, Stream};
@@ -45,6 +46,7 @@ pub struct Node {
     live: Live,
     following: Running,
     historian: drover_history::Running,
+    importing: drover_imports::Running,
     upkeep: Upkeep,
 }
 
@@ -84,9 +86,11 @@ impl Node {
         let mqtt = Mqtt::open(config, &intake, &live).await?;
         let (history, historian) = drover_history::follow(&reports, history_settings(config)?)?;
         let past = past(config, &reports, history)?;
-        let router = drover_api::router(drover_ingest::routes(intake), mqtt.broker.clone(), past, ops);
+        let (imports, importing) = imports(config, &admission, &live)?;
+        let doors = drover_ingest::routes(intake).merge(drover_imports::routes(imports));
+        let router = drover_api::router(doors, mqtt.broker.clone(), past, ops);
         let upkeep = Upkeep::start(config, admission, reports.clone(), rejects)?;
-        Ok(Node { listener, router, mqtt, reports, live, following: running, historian, upkeep })
+        Ok(Node { listener, router, mqtt, reports, live, following: running, historian, importing, upkeep })
     }
 
     /// The open doors, HTTP first.
@@ -120,6 +124,7 @@ impl Node {
         }
         self.mqtt.stop().await;
         tokio::task::spawn_blocking(move || {
+            self.importing.stop();
             self.upkeep.stop();
             self.following.stop();
             self.historian.stop();
@@ -193,6 +198,23 @@ fn past(config: &Config, reports: &Log, history: History) -> anyhow::Result<Past
     Ok(Past { sql: SqlState { past: past.clone(), engine, limits }, reads: past })
 }
 
+fn imports(
+    config: &Config,
+    admission: &Arc<Admission>,
+    live: &Live,
+) -> anyhow::Result<(Imports, drover_imports::Running)> {
+    let settings = drover_imports::Settings {
+        data: config.data.clone(),
+        at_once: config.imports_at_once as usize,
+        file_max_bytes: config.import_max_mib << 20,
+        profiles: config.import_profiles.clone(),
+        watched: config.import_folder.clone().map(|folder| (folder, config.import_folder_profile.clone())),
+    };
+    let (log, live) = (admission.log().clone(), live.clone());
+    let live_lag = move || log.durable_position().saturating_sub(live.applied());
+    drover_imports::start(settings, admission.clone(), live_lag).context("imports")
+}
+
 /// Opens admission and gives it back what it must know before the first report: the keys that are in
 /// the log but in no run, and every asset's newest event time.
 async fn recover(config: &Config, reports: &Log, live: &Live) -> anyhow::Result<Admission> {
@@ -205,7 +227,9 @@ async fn recover(config: &Config, reports: &Log, live: &Live) -> anyhow::Result<
     };
     let folder = config.data.join("seen");
     let admission = Admission::open(reports.clone(), &folder, rules, rate)
-        .with_context(|| format!("index of seen reports in {}", folder.display()))?;
+        .with_context(|| format!("index of seen reports in {}", folder.display()))?
+        // As long as history has a report, it is known when it is sent again.
+        .keeping(config.history_keep_days.map(|days| i64::from(days) * 86_400_000));
     let log = reports.clone();
     let admission = tokio::task::spawn_blocking(move || read_back(&log, admission)).await??;
     let end = reports.durable_position();

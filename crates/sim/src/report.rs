@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use drover_model::Draft;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -51,18 +52,6 @@ pub enum Reading {
     Text(String),
     /// Yes or no.
     Bool(bool),
-}
-
-impl Reading {
-    /// The reading a table cell stands for: a finite number, true or false, else text.
-    pub fn from_cell(cell: &str) -> Reading {
-        match (cell, cell.parse::<f64>()) {
-            (_, Ok(number)) if number.is_finite() => Reading::Number(number),
-            ("true", _) => Reading::Bool(true),
-            ("false", _) => Reading::Bool(false),
-            _ => Reading::Text(cell.to_owned()),
-        }
-    }
 }
 
 /// Named readings in the order in which the source gave them.
@@ -130,6 +119,34 @@ impl Report {
         }
     }
 
+    /// What a row of a file says. A row that names no kind is of an asset of another kind.
+    pub fn of(draft: &Draft<'_>) -> Report {
+        let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| Cow::Owned(text.to_owned()));
+        let reading = |(name, value): (&str, drover_model::Reading<'_>)| {
+            let value = match value {
+                drover_model::Reading::Number(number) => Reading::Number(number),
+                drover_model::Reading::Text(text) => Reading::Text(text.to_owned()),
+                drover_model::Reading::Bool(yes) => Reading::Bool(yes),
+            };
+            (Cow::Owned(name.to_owned()), value)
+        };
+        let kind = draft.kind.and_then(|kind| Kind::from_name(kind.name())).unwrap_or(Kind::Other);
+        Report {
+            event_time_ms: draft.event_time,
+            latitude: draft.latitude,
+            longitude: draft.longitude,
+            speed_kmh: draft.speed_kmh,
+            heading_deg: draft.heading_deg,
+            accuracy_m: draft.accuracy_m,
+            battery_pct: draft.battery_pct,
+            status: owned(&draft.status),
+            order_id: owned(&draft.order_id),
+            city: owned(&draft.city),
+            readings: draft.readings.iter().map(reading).collect(),
+            ..Report::new(kind, owned(&draft.id).unwrap_or_default())
+        }
+    }
+
     /// Appends the report as one JSON object without a line end.
     pub fn append_json(&self, out: &mut Vec<u8>) {
         serde_json::to_writer(out, self).expect("a report has only string keys and memory takes every byte");
@@ -152,9 +169,9 @@ mod tests {
     fn a_report_says_only_what_it_knows() {
         let mut report = Report::new(Kind::Vehicle, "2010");
         report.latitude = Some(30.231535);
-        report.readings.push(("doors".into(), Reading::from_cell("true")));
-        report.readings.push(("load_kg".into(), Reading::from_cell("12.5")));
-        report.readings.push(("note".into(), Reading::from_cell("say \"hi\"")));
+        report.readings.push(("doors".into(), Reading::Bool(true)));
+        report.readings.push(("load_kg".into(), Reading::Number(12.5)));
+        report.readings.push(("note".into(), Reading::Text("say \"hi\"".into())));
         let mut json = Vec::new();
         report.append_json(&mut json);
         assert_eq!(

@@ -6,8 +6,8 @@ mod owntracks;
 mod upstream;
 
 use crate::intake::{Addressed, Intake, IntakeError};
-use crate::json;
 use crate::rejects::Door;
+use drover_formats::parse_report;
 use drover_model::{Kind, Reject, RejectCode, check_id};
 use std::borrow::Cow;
 
@@ -58,7 +58,7 @@ pub fn take(
 ) -> Option<impl Future<Output = Result<(), NotTaken>> + Send + use<>> {
     let sender = sender(topic)?;
     let parsed = match sender.form {
-        Form::Json => json::parse_report(payload),
+        Form::Json => parse_report(payload),
         Form::OwnTracks if !owntracks::is_location(payload) => return None,
         Form::OwnTracks => owntracks::parse(payload),
     };

@@ -2,7 +2,7 @@
 //! `tst` in epoch seconds, `vel` in km/h, `cog` in degrees, `acc` in metres, `batt` in percent. Its
 //! other messages (`lwt`, `transition`, `waypoint`, `status` …) are not reports.
 
-use crate::json::Parsed;
+use drover_formats::Parsed;
 use drover_model::{Draft, Reading, Reject, RejectCode};
 use serde::Deserialize;
 

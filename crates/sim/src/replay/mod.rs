@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use crate::error::Result;
 use crate::send::{Batch, MQTT, Patience, Sender, Via};
-use crate::traces::RowError;
 use crate::wire::answer::Answer;
 use crate::wire::target::Target;
 pub use tape::MAX_TAPE_BYTES;
@@ -117,10 +116,10 @@ pub async fn replay(options: ReplayOptions) -> Result<ReplaySummary> {
 }
 
 fn load(options: &ReplayOptions, summary: &mut ReplaySummary) -> Result<Tape> {
-    let mut note = |error: RowError| {
+    let mut note = |error: String| {
         summary.row_errors += 1;
         if summary.row_error_examples.len() < MAX_EXAMPLES {
-            summary.row_error_examples.push(error.to_string());
+            summary.row_error_examples.push(error);
         }
     };
     let tape = Tape::read(&options.files, options.keep_times, &mut note)?;

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
+use drover_formats::{Profile, Row, Telemetry};
+
 use crate::error::{Error, Result};
-use crate::traces::{Fix, RowError, Trace};
+use crate::report::Report;
 
 /// Most report text that one replay holds; bigger collections belong into `import`, which streams.
 pub const MAX_TAPE_BYTES: usize = 1 << 30;
@@ -28,25 +30,44 @@ pub(super) struct Tape {
 }
 
 impl Tape {
-    /// Reads all files; rows that cannot be understood go to `note`.
-    pub(super) fn read(files: &[PathBuf], keep_times: bool, note: &mut impl FnMut(RowError)) -> Result<Tape> {
+    /// Reads all files; what is wrong with a row, or with the end of a file that breaks off, goes to `note`.
+    pub(super) fn read(files: &[PathBuf], keep_times: bool, note: &mut impl FnMut(String)) -> Result<Tape> {
         let mut tape = Tape { text: Vec::new(), entries: Vec::new(), keep_times };
         for path in files {
-            let trace = Trace::open(path).map_err(|source| Error::File { path: path.clone(), source })?;
+            let open = Telemetry::open_path(path, &Profile::default());
+            let mut rows = open.map_err(|source| Error::File { path: path.clone(), source })?;
             let mut last_ms = None;
-            for row in trace {
-                match row {
-                    Ok(fix) => {
-                        let time_ms = fix.report.event_time_ms;
-                        last_ms = time_ms.or(last_ms);
-                        tape.push(fix, last_ms)?;
+            loop {
+                match rows.next_row() {
+                    Ok(Some(row)) => tape.take(row, &mut last_ms, note)?,
+                    Ok(None) => break,
+                    Err(error) => {
+                        note(format!("the file breaks off: {error}"));
+                        break;
                     }
-                    Err(error) => note(error),
                 }
             }
         }
         tape.order();
         Ok(tape)
+    }
+
+    fn take(&mut self, row: Row<'_>, last_ms: &mut Option<i64>, note: &mut impl FnMut(String)) -> Result<()> {
+        let draft = match row.draft {
+            Ok(draft) => draft,
+            Err(reject) => {
+                note(format!("row {}: {}", row.number, reject.message));
+                return Ok(());
+            }
+        };
+        *last_ms = draft.event_time.or(*last_ms);
+        let start = self.text.len();
+        let event_time_ms = draft.event_time;
+        match row.original {
+            Some(original) => self.append_original(original, event_time_ms),
+            None => self.append_report(Report::of(&draft)),
+        }
+        self.close_entry(start, event_time_ms, *last_ms)
     }
 
     /// Fixes without any time before them wait for the start of the tape, which is known only at the end.
@@ -59,10 +80,7 @@ impl Tape {
         self.entries.sort_by_key(|entry| entry.order_ms);
     }
 
-    fn push(&mut self, fix: Fix, order_ms: Option<i64>) -> Result<()> {
-        let start = self.text.len();
-        let event_time_ms = fix.report.event_time_ms;
-        self.append_fix(fix);
+    fn close_entry(&mut self, start: usize, event_time_ms: Option<i64>, order_ms: Option<i64>) -> Result<()> {
         if self.text.len() > MAX_TAPE_BYTES {
             return Err(Error::TooLarge(format!(
                 "the traces hold more than {} MiB of reports; replay fewer files, or use import",
@@ -74,22 +92,22 @@ impl Tape {
         Ok(())
     }
 
-    fn append_fix(&mut self, mut fix: Fix) {
-        match fix.original {
-            Some(original) if self.keep_times || fix.report.event_time_ms.is_none() => {
-                self.text.extend_from_slice(original.as_bytes());
-            }
-            Some(original) => self.text.extend_from_slice(&without_time(&original)),
-            None => {
-                let timed = fix.report.event_time_ms.is_some();
-                if !self.keep_times {
-                    fix.report.event_time_ms = None;
-                }
-                fix.report.append_json(&mut self.text);
-                if timed && !self.keep_times {
-                    self.text.pop();
-                }
-            }
+    fn append_original(&mut self, original: &str, event_time_ms: Option<i64>) {
+        if self.keep_times || event_time_ms.is_none() {
+            self.text.extend_from_slice(original.as_bytes());
+        } else {
+            self.text.extend_from_slice(&without_time(original));
+        }
+    }
+
+    fn append_report(&mut self, mut report: Report) {
+        let timed = report.event_time_ms.is_some();
+        if !self.keep_times {
+            report.event_time_ms = None;
+        }
+        report.append_json(&mut self.text);
+        if timed && !self.keep_times {
+            self.text.pop();
         }
     }
 
@@ -126,7 +144,9 @@ impl Tape {
 fn without_time(original: &str) -> Vec<u8> {
     let mut object: Map<String, Value> =
         serde_json::from_str(original).expect("the reader has parsed this line before");
-    object.remove("timestamp");
+    for name in ["timestamp", "time", "event_time", "eventTime"] {
+        object.remove(name);
+    }
     let mut text = serde_json::to_vec(&object).expect("a parsed object can be written");
     text.pop();
     text
@@ -159,7 +179,7 @@ mod tests {
 
     const FILES: [(&str, &str); 2] = [
         ("a.csv", "id,lat,lon,time\na,1,2,2000\nb,1,2,\nc,north,2,1000\n"),
-        ("b.ndjson", "{\"id\":\"d\",\"timestamp\":1000,\"x\":[1]}\n"),
+        ("b.ndjson", "{\"id\":\"d\",\"timestamp\":1000000,\"x\":[1]}\n"),
     ];
 
     #[test]
@@ -181,7 +201,7 @@ mod tests {
     fn kept_times_are_sent_as_they_are() {
         let (tape, _) = tape(&FILES, true);
         let lines = lines(&tape, None);
-        assert_eq!(lines[0], r#"{"id":"d","timestamp":1000,"x":[1]}"#);
+        assert_eq!(lines[0], r#"{"id":"d","timestamp":1000000,"x":[1]}"#);
         assert!(lines[1].contains("\"timestamp\":2000000"), "{}", lines[1]);
     }
 }

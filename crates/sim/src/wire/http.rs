@@ -2,6 +2,7 @@
 //! come in pieces.
 
 use bytes::{Buf, Bytes, BytesMut};
+use std::io::Read;
 
 use super::Wire;
 use super::target::Target;
@@ -11,6 +12,9 @@ use crate::error::Result;
 const MAX_HEAD_BYTES: usize = 32 << 10;
 /// Longer bodies are refused, so that a confused peer cannot fill the memory.
 const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// A body that is read piece by piece has so many bytes in memory.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// A kept-alive connection.
 #[derive(Debug)]
@@ -78,6 +82,48 @@ impl HttpConnection {
     /// Asks for a resource and waits for the answer; errors as for [`HttpConnection::post`].
     pub async fn get(&mut self, path: &str) -> Result<HttpAnswer> {
         self.ask("GET", path, "", &[]).await
+    }
+
+    /// Removes a resource; errors as for [`HttpConnection::post`].
+    pub async fn delete(&mut self, path: &str) -> Result<HttpAnswer> {
+        self.ask("DELETE", path, "", &[]).await
+    }
+
+    /// As [`HttpConnection::post`], with a body that is read piece by piece; `sent` is told how many bytes have left.
+    /// A server that answers before it has the whole body is heard.
+    ///
+    /// # Errors
+    /// As for [`HttpConnection::post`], and when the body cannot be read or ends before `length` bytes.
+    pub async fn post_from(
+        &mut self,
+        path: &str,
+        body: &mut (impl Read + Send),
+        length: u64,
+        mut sent: impl FnMut(u64),
+    ) -> Result<HttpAnswer> {
+        let (prefix, headers) = (&self.target.prefix, &self.headers);
+        let head = format!(
+            "POST {prefix}{path} HTTP/1.1\r\n{headers}content-type: application/octet-stream\r\ncontent-length: {length}\r\n\r\n"
+        );
+        self.wire.outbox.extend_from_slice(head.as_bytes());
+        let mut left = length;
+        while left > 0 && self.wire.inbox.is_empty() {
+            let piece = PIECE_BYTES.min(usize::try_from(left).unwrap_or(PIECE_BYTES));
+            let start = self.wire.outbox.len();
+            self.wire.outbox.resize(start + piece, 0);
+            body.read_exact(&mut self.wire.outbox[start..]).map_err(|error| self.wire.lost(error))?;
+            left -= piece as u64;
+            if self.wire.send_all().await.is_err() {
+                // The server may have said why before it hung up.
+                self.wire.outbox.clear();
+                break;
+            }
+            sent(length - left);
+        }
+        let whole = left == 0;
+        let answer = self.answer().await;
+        self.closing |= !whole;
+        answer
     }
 
     async fn ask(&mut self, method: &str, path: &str, more_headers: &str, body: &[u8]) -> Result<HttpAnswer> {

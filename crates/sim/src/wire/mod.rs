@@ -47,6 +47,14 @@ impl Wire {
         Ok(())
     }
 
+    /// Sends everything that waits, unless something arrives first.
+    async fn send_all(&mut self) -> Result<()> {
+        while !self.outbox.is_empty() && self.inbox.is_empty() {
+            self.exchange().await.map_err(|source| self.lost(source))?;
+        }
+        Ok(())
+    }
+
     /// Moves what can be moved now; true if something arrived.
     async fn exchange(&mut self) -> io::Result<bool> {
         let writing = if self.outbox.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };

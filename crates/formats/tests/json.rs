@@ -1,6 +1,6 @@
 //! The JSON that devices send: names, shapes, and what is wrong with it.
 
-use drover_ingest::{parse_report, parse_reports};
+use drover_formats::{parse_report, parse_reports};
 use drover_model::{Draft, Kind, Reading};
 use proptest::prelude::*;
 
