@@ -27,6 +27,9 @@ const PACKAGES = {
   cargo: 'cargo',
   mosquitto: 'mosquitto',
   python3: 'python3-venv',
+  postgres: 'postgresql',
+  psql: 'postgresql-client',
+  split: 'coreutils',
 };
 
 const running = new Set();

@@ -89,17 +89,6 @@ impl Telemetry {
         Ok(Some(Row { number: self.number, draft: self.rows.draft(), original: self.rows.original() }))
     }
 
-    /// Passes over rows without understanding them, as when the work goes on where it was left. Gives how many there
-    /// were to pass over, at most `count`.
-    pub fn skip(&mut self, count: u64) -> io::Result<u64> {
-        for skipped in 0..count {
-            if !self.advance()? {
-                return Ok(skipped);
-            }
-        }
-        Ok(count)
-    }
-
     fn advance(&mut self) -> io::Result<bool> {
         if self.ended {
             return Ok(false);

@@ -80,6 +80,9 @@ pub struct Limits {
     pub accuracy_max_m: f64,
     /// An impossible distance from here on is a teleport, below it a jump, metres.
     pub teleport_m: f64,
+    /// A place is defended when so many fixes in a row agree on it; before that, what contradicts it is believed at once:
+    /// of two places that nothing else speaks for, the newer is the better guess. 1 to 250.
+    pub defended_fixes: u8,
     /// So many fixes that agree with each other are believed against everything before; 2 to 250.
     pub recovery_fixes: u8,
     /// An asset is parked when it has stood for so long, seconds …
@@ -103,6 +106,7 @@ impl Default for Limits {
             slack_m: 50.0,
             accuracy_max_m: 100.0,
             teleport_m: 20_000.0,
+            defended_fixes: 3,
             recovery_fixes: 5,
             parked_after_s: 180,
             parked_fixes: 16,

@@ -20,7 +20,7 @@ const QUIET: Duration = Duration::from_secs(3600);
 /// Wait after a failed merge that no single file is to blame for.
 const RETRY: Duration = Duration::from_secs(30);
 /// Niceness of the thread.
-const NICE: i32 = 10;
+const NICE: i32 = 19;
 
 pub(crate) fn run(store: &Store) {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {

@@ -153,7 +153,8 @@ fn paged(
 ) -> Vec<(i64, u64)> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = route(view, footers, &RouteQuery { kind, id, event_time: time.clone(), limit, after }).unwrap();
+        let page = route(view, footers, &RouteQuery { kind, id, event_time: time.clone(), limit, after, noise: true })
+            .unwrap();
         assert!(page.fixes.len() <= limit);
         all.extend(page.fixes.iter().map(|fix| (fix.event_time, fix.position)));
         // As a client gives it back: as text.
@@ -288,7 +289,8 @@ fn a_file_that_is_gone_or_cut_fails_only_what_needs_it() {
     let path = &view.files[0].path;
     let whole = fs::read(path).unwrap();
     let read = |time| {
-        let query = RouteQuery { kind: Kind::Driver, id: IDS[1], event_time: time, limit: 1_000, after: None };
+        let query =
+            RouteQuery { kind: Kind::Driver, id: IDS[1], event_time: time, limit: 1_000, after: None, noise: true };
         route(&view, &Footers::default(), &query)
     };
     for keep in [0, 7, 8, whole.len() / 2, whole.len() - 1] {

@@ -36,8 +36,8 @@ const FORM_FIELD_MAX_BYTES: usize = 4096;
 /// The routes of this door.
 pub fn routes(imports: Imports) -> OpenApiRouter {
     OpenApiRouter::new()
-        .routes(routes!(import, list))
-        .routes(routes!(show, stop))
+        .routes(routes!(import_file, list_imports))
+        .routes(routes!(show_import, stop_import))
         .routes(routes!(rejected_rows))
         // Files have a bound of their own.
         .layer(DefaultBodyLimit::disable())
@@ -148,7 +148,7 @@ fn columns(text: &str) -> Result<BTreeMap<String, String>, Problem> {
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "the file"),
     responses((status = 202, body = Job, description = "the file is durable and will be worked on"), SendProblems)
 )]
-async fn import(
+async fn import_file(
     Here(imports): Here<Imports>,
     said: Result<Query<Said>, QueryRejection>,
     request: Request,
@@ -320,7 +320,7 @@ struct ImportsPage {
     get, path = "/api/v1/imports", tag = "imports", params(Page),
     responses((status = 200, body = ImportsPage, description = "a page of imports"), ReadProblems)
 )]
-async fn list(
+async fn list_imports(
     Here(imports): Here<Imports>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<ImportsPage>, Problem> {
@@ -339,7 +339,10 @@ async fn list(
     get, path = "/api/v1/imports/{id}", tag = "imports", params(("id" = u64, Path, description = "the job's number")),
     responses((status = 200, body = Job, description = "the job as it is now"), ReadProblems)
 )]
-async fn show(Here(imports): Here<Imports>, path: Result<Path<JobId>, PathRejection>) -> Result<Json<Job>, Problem> {
+async fn show_import(
+    Here(imports): Here<Imports>,
+    path: Result<Path<JobId>, PathRejection>,
+) -> Result<Json<Job>, Problem> {
     let id = job_id(path)?;
     blocking(move || imports.get(id)).await??.map(Json).ok_or_else(|| not_found(id))
 }
@@ -350,7 +353,10 @@ async fn show(Here(imports): Here<Imports>, path: Result<Path<JobId>, PathReject
     params(("id" = u64, Path, description = "the job's number")),
     responses((status = 200, body = Job, description = "the job as it is now"), ReadProblems)
 )]
-async fn stop(Here(imports): Here<Imports>, path: Result<Path<JobId>, PathRejection>) -> Result<Json<Job>, Problem> {
+async fn stop_import(
+    Here(imports): Here<Imports>,
+    path: Result<Path<JobId>, PathRejection>,
+) -> Result<Json<Job>, Problem> {
     let id = job_id(path)?;
     blocking(move || imports.stop(id)).await??.map(Json).ok_or_else(|| not_found(id))
 }

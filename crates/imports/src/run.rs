@@ -7,7 +7,7 @@ use crate::job::{Counts, Job, State};
 use crate::rejected::Rejected;
 use drover_answer::now_ms;
 use drover_formats::{Row, Telemetry};
-use drover_ingest::{Admitted, Refusal};
+use drover_ingest::{Admitted, Refusal, Tracks};
 use drover_log::{AppendError, CommitError};
 use drover_model::Reject;
 use std::fs::File;
@@ -27,6 +27,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
 /// A file that cannot be read is tried so often again.
 const READ_RETRIES: u32 = 3;
+/// Assets of a file whose ways are remembered; with more they begin anew.
+const TRACKS_MAX: usize = 262_144;
 /// A share of bad rows is judged from so many rows on.
 const SHARE_MIN_ROWS: u64 = 1000;
 
@@ -75,7 +77,7 @@ fn attempt(shared: &Shared, job: &mut Job) -> Result<(), Trouble> {
     let file = File::open(shared.raw(job)).map_err(Trouble::Reading)?;
     let place = file.try_clone().map_err(Trouble::Reading)?;
     let mut rows = Telemetry::open(file, &job.name, &profile).map_err(|error| blame(error, 0))?;
-    rows.skip(job.counts.rows).map_err(|error| blame(error, job.counts.rows))?;
+    let tracks = tracks_until(shared, &mut rows, job.counts.rows)?;
     job.format = Some(rows.format().name().to_owned());
     let rejected = Rejected::open(&shared.list_of_rejected(job.id), job.rejects_bytes).map_err(Trouble::Reading)?;
     let working = Working {
@@ -83,11 +85,32 @@ fn attempt(shared: &Shared, job: &mut Job) -> Result<(), Trouble> {
         shared,
         place,
         rejected,
+        tracks,
         scratch: Vec::new(),
         since: Instant::now(),
         shown: Instant::now(),
     };
     working.to_the_end(&mut rows, job)
+}
+
+/// Goes behind the rows that were counted before, and gives what they tell about the way of each asset: a row is the same
+/// noise, or none, however often the work was interrupted.
+fn tracks_until(shared: &Shared, rows: &mut Telemetry, counted: u64) -> Result<Tracks, Trouble> {
+    let mut tracks = Tracks::new(TRACKS_MAX);
+    let now = now_ms();
+    for number in 0..counted {
+        match rows.next_row() {
+            Ok(Some(row)) => {
+                // A row without a time never came to admission.
+                if let Some(draft) = row.draft.ok().filter(|draft| draft.event_time.is_some()) {
+                    shared.admission.see_row(draft, now, &mut tracks);
+                }
+            }
+            Ok(None) => break,
+            Err(error) => return Err(blame(error, number)),
+        }
+    }
+    Ok(tracks)
 }
 
 /// Whether the file or the disk is at fault.
@@ -110,6 +133,7 @@ struct Working<'s> {
     shared: &'s Shared,
     place: File,
     rejected: Rejected,
+    tracks: Tracks,
     scratch: Vec<u8>,
     /// Of the last checkpoint.
     since: Instant,
@@ -184,7 +208,7 @@ impl Working<'_> {
             Ok(draft) if job.options.dry_run => {
                 draft.check(self.shared.admission.rules(), now).map(|_| None).map_err(Refusal::Reject)
             }
-            Ok(draft) => self.shared.admission.admit_row(draft, now, &mut self.scratch).map(Some),
+            Ok(draft) => self.shared.admission.admit_row(draft, now, &mut self.tracks, &mut self.scratch).map(Some),
         };
         match judged {
             Ok(None) => self.counts.valid += 1,

@@ -143,7 +143,7 @@ fn admissions(folder: &Path, order: Order, keys: u64) {
     let log = Log::open(MemoryEngine::new(4 << 30), Settings { max_pending_bytes: 1 << 30, ..Settings::default() });
     let admission = Admission::open(log, folder, Rules::default(), None).expect("the folder opens");
     (0..keys.min(100_000)).for_each(|asset| {
-        admission.remember_newest(Kind::Vehicle, id(asset, &mut [0; 20]), NOW_MS);
+        admission.remember_newest(Kind::Vehicle, id(asset, &mut [0; 20]), NOW_MS, None);
     });
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -8,11 +8,14 @@
 //!   the first copy may still be on its way to the disk;
 //! - an asset's newest event time never goes back.
 
+use crate::noise::{self, Tracks};
 use crate::seen::{self, Key, Positions, Runs, Seen};
+use drover_geo::{Limits, Noise, PointE7, Track};
 use drover_log::{AppendError, Log, Position};
 use drover_model::{Draft, Flags, Kind, RecordMut, RecordRef, Reject, RejectCode, Report, Rules};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use metrics::Counter;
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -40,6 +43,9 @@ pub struct DeviceRate {
     /// Reports at once.
     pub burst: f32,
 }
+
+/// Assets of one shard whose late reports are judged by each other.
+const LATE_TRACKS: usize = 1024;
 
 /// A report that is in the log or was there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +92,51 @@ struct Asset {
     /// Reports that it may send at once, as of `counted_ms`.
     allowance: f32,
     counted_ms: u32,
+    track: Track,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shard {
     assets: HashTable<Asset>,
-    recent: HashTable<Seen>,
+    /// Of late reports, which come in an order of their own.
+    late_tracks: Tracks,
+    recent: Keys,
     /// Keys on their way into a run; still consulted until the run is there.
-    leaving: HashTable<Seen>,
+    leaving: Keys,
+}
+
+/// Keys in memory. Most are never looked for, since a report that is newer than its asset's newest is surely new: they
+/// only line up, and get a place in the table when somebody looks.
+#[derive(Debug, Default)]
+struct Keys {
+    lined_up: Vec<Seen>,
+    table: HashTable<Seen>,
+}
+
+impl Keys {
+    fn with_room(keys: usize) -> Keys {
+        Keys { lined_up: Vec::with_capacity(keys), table: HashTable::new() }
+    }
+
+    fn len(&self) -> usize {
+        self.lined_up.len() + self.table.len()
+    }
+
+    fn push(&mut self, seen: Seen) {
+        self.lined_up.push(seen);
+    }
+
+    /// The content under a key.
+    fn find(&mut self, key: Key) -> Option<u64> {
+        for seen in self.lined_up.drain(..) {
+            self.table.insert_unique(table_hash(seen.key), seen, |seen| table_hash(seen.key));
+        }
+        self.table.find(table_hash(key), |seen| seen.key == key).map(|seen| seen.content)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Seen> {
+        self.lined_up.iter().chain(&self.table).copied()
+    }
 }
 
 /// Admission for one node's log of reports.
@@ -108,6 +151,9 @@ pub struct Admission {
     /// Keys are forgotten when they are so much older than the newest receive time; None: never.
     keep_ms: Option<i64>,
     now_ms: AtomicI64,
+    /// Of the noise filter; None: no place is flagged.
+    limits: Option<Limits>,
+    flagged: [Counter; Noise::ALL.len()],
     /// First log position that no run claims and whose keys are in memory. Held by whoever moves them to disk.
     unclaimed: Mutex<Position>,
 }
@@ -116,11 +162,29 @@ impl Admission {
     /// Opens admission over `log`, with the keys of earlier reports in `folder`. Every key that the
     /// log holds and no run covers is read back from the log.
     pub fn open(log: Log, folder: &Path, rules: Rules, rate: Option<DeviceRate>) -> io::Result<Admission> {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect();
         let runs = Runs::open(folder, log.oldest(), seen::Settings::default())?;
         let unclaimed = Mutex::new(runs.recover_from(log.oldest()));
         let (in_memory, now_ms) = (AtomicUsize::new(0), AtomicI64::new(i64::MIN));
-        Ok(Admission { shards, log, rules, rate, runs, in_memory, keep_ms: None, now_ms, unclaimed })
+        let flagged = Noise::ALL.map(|noise| metrics::counter!("drover_fixes_flagged_total", "rule" => noise.name()));
+        Ok(Admission {
+            flagged,
+            shards,
+            log,
+            rules,
+            rate,
+            runs,
+            in_memory,
+            keep_ms: None,
+            limits: None,
+            now_ms,
+            unclaimed,
+        })
+    }
+
+    /// Flags places that are noise, or not, as after opening.
+    pub fn flagging_noise(self, on: bool) -> Admission {
+        Admission { limits: on.then(|| noise::limits(&self.rules)), ..self }
     }
 
     /// Forgets reports whose event time is more than `keep_ms` before now and which have left the log: sent again, they
@@ -149,22 +213,42 @@ impl Admission {
         }
     }
 
-    /// Takes back an asset's newest event time at start.
-    pub fn remember_newest(&self, kind: Kind, id: &str, event_time: i64) {
+    /// Takes back an asset's newest event time at start, and the place and time of its last good fix.
+    pub fn remember_newest(&self, kind: Kind, id: &str, event_time: i64, fix: Option<(drover_model::Position, i64)>) {
         let hash = asset_hash(kind, id);
-        self.shard(hash).lock().asset(hash, 0.0).raise(event_time);
+        let mut shard = self.shard(hash).lock();
+        let asset = shard.asset(hash, 0.0);
+        asset.raise(event_time);
+        if let (Some((at, time_ms)), Some(limits)) = (fix, &self.limits) {
+            let at = PointE7 { lat: at.lat_e7, lon: at.lon_e7 };
+            asset.track = Track::after(time_ms, at, limits);
+        }
     }
 
     /// Judges a draft and, if it is new, appends it to the log. On `Ok` the report is in the log's
     /// order but not yet durable: the caller must wait for the position before it acknowledges. On
     /// `Err` nothing was remembered.
     pub fn admit(&self, draft: Draft<'_>, receive_time: i64, scratch: &mut Vec<u8>) -> Result<Admitted, Refusal> {
-        self.admit_at(self.rate, draft, receive_time, scratch)
+        self.admit_at(self.rate, None, draft, receive_time, scratch)
     }
 
-    /// The same for a row of a file, which no device sent just now: how often a device may report does not matter.
-    pub fn admit_row(&self, draft: Draft<'_>, receive_time: i64, scratch: &mut Vec<u8>) -> Result<Admitted, Refusal> {
-        self.admit_at(None, draft, receive_time, scratch)
+    /// The same for a row of a file, which no device sent just now: how often a device may report does not matter, and
+    /// what is noise is judged by the rows of the file before it.
+    pub fn admit_row(
+        &self,
+        draft: Draft<'_>,
+        receive_time: i64,
+        tracks: &mut Tracks,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Admitted, Refusal> {
+        self.admit_at(None, Some(tracks), draft, receive_time, scratch)
+    }
+
+    /// Lets the tracks of a file see a row that was admitted before.
+    pub fn see_row(&self, draft: Draft<'_>, receive_time: i64, tracks: &mut Tracks) {
+        if let (Some(limits), Ok(report)) = (&self.limits, draft.check(&self.rules, receive_time)) {
+            noise::judge(tracks.of(asset_hash(report.kind, &report.id)), &report, limits);
+        }
     }
 
     /// What a draft must satisfy.
@@ -180,6 +264,7 @@ impl Admission {
     fn admit_at(
         &self,
         rate: Option<DeviceRate>,
+        tracks: Option<&mut Tracks>,
         draft: Draft<'_>,
         receive_time: i64,
         scratch: &mut Vec<u8>,
@@ -193,8 +278,9 @@ impl Admission {
         report.encode(scratch);
         let record = RecordMut::new(scratch);
         let hash = asset_hash(report.kind, &report.id);
+        let of_file = self.track_of_file(tracks, hash, &report);
         let mut shard = self.shard(hash).lock();
-        self.judge(&mut shard, hash, rate, &report, record)
+        self.judge(&mut shard, hash, rate, of_file, &report, record)
     }
 
     fn judge(
@@ -202,6 +288,7 @@ impl Admission {
         shard: &mut Shard,
         hash: u64,
         rate: Option<DeviceRate>,
+        of_file: Option<(Track, Option<Noise>)>,
         report: &Report<'_>,
         mut record: RecordMut<'_>,
     ) -> Result<Admitted, Refusal> {
@@ -229,28 +316,60 @@ impl Admission {
             }
             record.set_flag(Flags::LATE);
         }
+        let (track, noise) = of_file.unwrap_or_else(|| self.track_of(shard, hash, late, report));
+        if let Some(noise) = noise {
+            record.set_flag(noise::flag(noise));
+            self.flagged[noise as usize].increment(1);
+        }
         let position = self.log.append(record.bytes())?;
         self.insert(shard, seen);
-        shard.asset(hash, burst).raise(event_time);
+        if late && of_file.is_none() {
+            *shard.late_tracks.of(hash) = track;
+        }
+        let asset = shard.asset(hash, burst);
+        asset.raise(event_time);
+        if !late {
+            asset.track = track;
+        }
         Ok(Admitted::New { position, late })
+    }
+
+    /// The asset's track in its file after this row, and what the row is by it.
+    fn track_of_file(
+        &self,
+        tracks: Option<&mut Tracks>,
+        hash: u64,
+        report: &Report<'_>,
+    ) -> Option<(Track, Option<Noise>)> {
+        let tracks = tracks?;
+        let Some(limits) = &self.limits else { return Some((Track::default(), None)) };
+        let track = tracks.of(hash);
+        let noise = noise::judge(track, report, limits);
+        Some((*track, noise))
+    }
+
+    /// The same of a device's reports. Nothing is changed: the report may still be refused.
+    fn track_of(&self, shard: &mut Shard, hash: u64, late: bool, report: &Report<'_>) -> (Track, Option<Noise>) {
+        let Some(limits) = &self.limits else { return (Track::default(), None) };
+        let mut track = if late { *shard.late_tracks.of(hash) } else { shard.asset(hash, 0.0).track };
+        let noise = noise::judge(&mut track, report, limits);
+        (track, noise)
     }
 
     fn duplicate(&self) -> Admitted {
         Admitted::Duplicate { wait: self.log.next_position() - 1 }
     }
 
-    fn find(&self, shard: &Shard, key: Key) -> io::Result<Option<u64>> {
-        for table in [&shard.recent, &shard.leaving] {
-            if let Some(seen) = table.find(table_hash(key), |seen| seen.key == key) {
-                return Ok(Some(seen.content));
-            }
+    fn find(&self, shard: &mut Shard, key: Key) -> io::Result<Option<u64>> {
+        match shard.recent.find(key).or_else(|| shard.leaving.find(key)) {
+            Some(content) => Ok(Some(content)),
+            None => self.runs.find(key),
         }
-        self.runs.find(key)
     }
 
     /// Tells how many keys are in memory now.
     fn insert(&self, shard: &mut Shard, seen: Seen) -> usize {
-        shard.recent.insert_unique(table_hash(seen.key), seen, |seen| table_hash(seen.key));
+        shard.recent.push(seen);
         self.in_memory.fetch_add(1, Ordering::Relaxed) + 1
     }
 
@@ -316,7 +435,7 @@ impl Admission {
         let mut all = Vec::with_capacity(self.in_memory.load(Ordering::Relaxed));
         for shard in &self.shards {
             let mut shard = shard.lock();
-            let room = HashTable::with_capacity(shard.recent.len());
+            let room = Keys::with_room(shard.recent.len());
             shard.leaving = std::mem::replace(&mut shard.recent, room);
             all.extend(shard.leaving.iter());
         }
@@ -330,9 +449,7 @@ impl Admission {
             let leaving = std::mem::take(&mut shard.leaving);
             if !written {
                 self.in_memory.fetch_add(leaving.len(), Ordering::Relaxed);
-                for seen in leaving {
-                    shard.recent.insert_unique(table_hash(seen.key), seen, |seen| table_hash(seen.key));
-                }
+                leaving.iter().for_each(|seen| shard.recent.push(seen));
             }
         }
     }
@@ -375,11 +492,21 @@ impl Admission {
 }
 
 impl Shard {
+    fn new() -> Shard {
+        Shard {
+            assets: HashTable::new(),
+            late_tracks: Tracks::new(LATE_TRACKS),
+            recent: Keys::default(),
+            leaving: Keys::default(),
+        }
+    }
+
     fn asset(&mut self, hash: u64, burst: f32) -> &mut Asset {
         match self.assets.entry(hash, |asset| asset.hash == hash, |asset| asset.hash) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                entry.insert(Asset { hash, newest: i64::MIN, allowance: burst, counted_ms: 0 }).into_mut()
+                let track = Track::default();
+                entry.insert(Asset { hash, newest: i64::MIN, allowance: burst, counted_ms: 0, track }).into_mut()
             }
         }
     }

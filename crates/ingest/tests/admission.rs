@@ -59,7 +59,7 @@ fn reopen(log: &Log, folder: &Path) -> Admission {
     }
     for record in records(log, 1) {
         let report = Report::decode(&record).unwrap();
-        admission.remember_newest(report.kind, &report.id, report.event_time);
+        admission.remember_newest(report.kind, &report.id, report.event_time, None);
     }
     admission
 }

@@ -156,12 +156,12 @@ impl Live {
         (to < end).then_some(to)
     }
 
-    /// Gives every asset's kind, id and newest event time to `visit`.
-    pub fn each_newest(&self, mut visit: impl FnMut(Kind, &str, i64)) {
+    /// Gives every asset's kind, id, newest event time and place to `visit`.
+    pub fn each_newest(&self, mut visit: impl FnMut(Kind, &str, i64, Option<Fix>)) {
         let state = self.0.state.read();
         for asset in 0..state.entries().len() as u32 {
             let seen = state.seen(asset);
-            visit(seen.report.kind, &seen.report.id, seen.report.event_time);
+            visit(seen.report.kind, &seen.report.id, seen.report.event_time, seen.fix);
         }
     }
 

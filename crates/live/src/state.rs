@@ -83,7 +83,7 @@ impl State {
     pub fn apply(&mut self, position: LogPosition, record: &[u8]) -> Result<(), DecodeError> {
         self.applied = position;
         let report = Report::decode(record)?;
-        let fix = report.position.map(|at| Fix { at, time: report.event_time });
+        let fix = report.place().map(|at| Fix { at, time: report.event_time });
         let (asset, before) = match self.find(report.kind, &report.id) {
             None => (self.add(Entry { record: record.into(), position, fix }), None),
             Some(asset) => {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use drover_log::{AppendError, CommitError, Log, SegmentEngine, SegmentSettings, Settings};
+use drover_log::{AppendError, CommitError, EngineError, Log, SegmentEngine, SegmentSettings, Settings};
 
 const SEGMENT_BYTES: u64 = 128 << 10;
 const RECORD_BYTES: usize = 1000;
@@ -101,7 +101,14 @@ fn opening_on_a_full_disk_reads_and_uses_up_what_there_is() {
 fn open(disk: &Path) -> Log {
     let settings =
         SegmentSettings { segment_bytes: SEGMENT_BYTES, spare_retry_ms: 10, ..SegmentSettings::new(disk.join("log")) };
-    let engine = SegmentEngine::open(settings).unwrap();
+    // A process that the other test starts has our lock too, between its fork and its exec.
+    let mut tries = 0..100;
+    let engine = loop {
+        match SegmentEngine::open(settings.clone()) {
+            Err(EngineError::Locked(_)) if tries.next().is_some() => std::thread::sleep(Duration::from_millis(10)),
+            opened => break opened.unwrap(),
+        }
+    };
     Log::open(engine, Settings { full_retry_ms: 10, ring_bytes: 1, ..Settings::default() })
 }
 

@@ -40,8 +40,20 @@ impl Flags {
     pub const NO_EVENT_TIME: u16 = 1;
     /// Older than the newest report of the asset when it came: history only, never live.
     pub const LATE: u16 = 2;
+    /// The place cannot have been reached since the last good one.
+    pub const JUMP: u16 = 4;
+    /// The same, by tens of kilometres.
+    pub const TELEPORT: u16 = 8;
+    /// The asset stands, and only its receiver wanders.
+    pub const PARKED_DRIFT: u16 = 16;
+    /// The place moves on but the device's clock hardly does.
+    pub const STUCK_CLOCK: u16 = 32;
+    /// Exactly 0, 0: the receiver knows no place.
+    pub const NO_FIX: u16 = 64;
+    /// Any of the flags that say that the place is not to be believed.
+    pub const NOISE: u16 = 4 | 8 | 16 | 32 | 64;
 
-    /// Whether `flag` is set.
+    /// Whether `flag`, or one of several, is set.
     pub fn has(self, flag: u16) -> bool {
         self.0 & flag != 0
     }
@@ -53,10 +65,23 @@ impl Flags {
 
     /// The words of the set flags.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        [(Flags::NO_EVENT_TIME, "no_event_time"), (Flags::LATE, "late")]
-            .into_iter()
-            .filter(move |(flag, _)| self.has(*flag))
-            .map(|(_, name)| name)
+        const NAMES: [(u16, &str); 7] = [
+            (Flags::NO_EVENT_TIME, "no_event_time"),
+            (Flags::LATE, "late"),
+            (Flags::JUMP, "jump"),
+            (Flags::TELEPORT, "teleport"),
+            (Flags::PARKED_DRIFT, "parked_drift"),
+            (Flags::STUCK_CLOCK, "stuck_clock"),
+            (Flags::NO_FIX, "no_fix"),
+        ];
+        NAMES.into_iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, name)| name)
+    }
+}
+
+impl Report<'_> {
+    /// Where, if that is to be believed: a place that admission flagged as noise stays in history and moves nothing.
+    pub fn place(&self) -> Option<Position> {
+        self.position.filter(|_| !self.flags.has(Flags::NOISE))
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Config {
     pub device_reports_per_s: Option<f32>,
     /// Reports that one device may send at once on top of that.
     pub device_burst_reports: f32,
+    /// Flag places that are noise (jumps, drift while parked …): they stay in history and move nothing.
+    pub noise_filter: bool,
     /// Up to this age an asset is live, seconds.
     pub live_s: u32,
     /// Up to this age an asset is stale, beyond it offline, seconds.
@@ -128,6 +130,7 @@ impl Default for Config {
             max_clock_ahead_s: 60,
             device_reports_per_s: None,
             device_burst_reports: 10_000.0,
+            noise_filter: true,
             live_s: 60,
             offline_s: 300,
             max_watchers: 20_000,

@@ -229,6 +229,7 @@ async fn recover(config: &Config, reports: &Log, live: &Live) -> anyhow::Result<
     let admission = Admission::open(reports.clone(), &folder, rules, rate)
         .with_context(|| format!("index of seen reports in {}", folder.display()))?
         // As long as history has a report, it is known when it is sent again.
+        .flagging_noise(config.noise_filter)
         .keeping(config.history_keep_days.map(|days| i64::from(days) * 86_400_000));
     let log = reports.clone();
     let admission = tokio::task::spawn_blocking(move || read_back(&log, admission)).await??;
@@ -236,7 +237,9 @@ async fn recover(config: &Config, reports: &Log, live: &Live) -> anyhow::Result<
     while !live.wait_applied(end, Duration::from_secs(1)).await {
         tracing::info!(applied = live.applied(), end, "bringing the live state up to date");
     }
-    live.each_newest(|kind, id, newest| admission.remember_newest(kind, id, newest));
+    live.each_newest(|kind, id, newest, fix| {
+        admission.remember_newest(kind, id, newest, fix.map(|fix| (fix.at, fix.time)));
+    });
     Ok(admission)
 }
 

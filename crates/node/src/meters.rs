@@ -39,6 +39,7 @@ fn describe() {
     counter!("drover_reports_duplicate_total", "Reports that were there before, by door");
     counter!("drover_reports_late_total", "Accepted reports older than their asset's newest, by door");
     counter!("drover_reports_rejected_total", "Refused reports, by reason");
+    counter!("drover_fixes_flagged_total", "Places that admission took for noise, by rule");
     counter!("drover_rejects_not_kept_total", "Refused reports that could not be kept");
     counter!("drover_follower_gaps_total", "Ranges of the log that a follower had to pass over, by follower");
     histogram!("drover_ack_seconds", "From a request being read to its reports being durable, by door");

@@ -86,7 +86,7 @@ fn routes(view: &View, footers: &Footers) {
     let drivers = (view.files.iter().map(|file| file.rows).sum::<u64>() / SHIFT_REPORTS) as usize;
     let mut dice = city::Rng::new(9);
     let ask = |id: &str, event_time, limit| {
-        let query = RouteQuery { kind: Kind::Driver, id, event_time, limit, after: None };
+        let query = RouteQuery { kind: Kind::Driver, id, event_time, limit, after: None, noise: true };
         route(view, footers, &query).expect("a route").fixes
     };
     let shift = |number: usize| {

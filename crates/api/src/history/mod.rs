@@ -142,6 +142,8 @@ struct RouteParams {
     cursor: Option<String>,
     /// Leave out points that lie within so many metres of the line through the others.
     tolerance: Option<f64>,
+    /// With the points whose place was flagged as noise (jump, teleport, parked_drift, stuck_clock, no_fix).
+    noise: Option<bool>,
     /// `json`, `geojson` or `gpx`; default `json`.
     format: Option<String>,
 }
@@ -205,10 +207,10 @@ async fn asset_route(
     if !["json", "geojson", "gpx"].contains(&&*format) {
         return Err(Problem::invalid("format", format!("format is {format:?}; json, geojson or gpx is expected")));
     }
-    let (named, times) = (id.clone(), event_time.clone());
+    let (named, times, noise) = (id.clone(), event_time.clone(), params.noise.unwrap_or(false));
     let (page, position) = past
         .read(move |view, footers| {
-            let query = RouteQuery { kind, id: &named, event_time: times, limit, after };
+            let query = RouteQuery { kind, id: &named, event_time: times, limit, after, noise };
             Ok((route(view, footers, &query)?, view.position))
         })
         .await?;

@@ -42,7 +42,7 @@ pub struct Point {
     /// Order being served.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<String>,
-    /// `late`, `no_event_time`.
+    /// `late`, `no_event_time`; why the place is noise: `jump`, `teleport`, `parked_drift`, `stuck_clock`, `no_fix`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     flags: Vec<&'static str>,
     /// Log position of the report.

@@ -7,6 +7,10 @@ use super::{Limits, Noise};
 
 impl Track {
     pub(super) fn far(&mut self, look: &Look, distance_m: f64) -> Option<Noise> {
+        if self.is_undefended(look.limits) {
+            self.restart(&look.fix, 1);
+            return None;
+        }
         let agreeing = self.agreeing(look).saturating_add(1);
         if agreeing >= self.needed(look.limits) {
             self.restart(&look.fix, agreeing);

@@ -110,6 +110,16 @@ impl Default for Track {
 }
 
 impl Track {
+    /// A track that goes on from a good fix which is known from elsewhere, such as from before a restart; its place is
+    /// defended as if several fixes agreed on it.
+    #[must_use]
+    pub fn after(time_ms: i64, at: PointE7, limits: &Limits) -> Track {
+        let mut track = Track::default();
+        let fix = Fix { time_ms, at: on_earth(at), accuracy_m: None, speed_kmh: None };
+        track.restart(&fix, limits.defended_fixes.max(1));
+        track
+    }
+
     /// The last fix that is not noise: its time, ms UTC, and its place.
     #[must_use]
     pub fn head(&self) -> Option<(i64, PointE7)> {
@@ -162,6 +172,10 @@ impl Track {
         let before_m = if matches!(self.rival, Rival::Far(_)) { 0.0 } else { f64::from(self.excess_dm) / 10.0 };
         let excess_m = within(before_m + excess_m, 0.0, most_m);
         self.excess_dm = (excess_m * 10.0) as u16;
+        if excess_m > look.slack_m && self.is_undefended(look.limits) {
+            self.restart(&look.fix, 1);
+            return None;
+        }
         if excess_m > look.slack_m {
             self.contradict(look, Rival::Stuck);
             return Some(Noise::StuckClock);
@@ -187,6 +201,11 @@ impl Track {
         }
         let more_ms = passed_ms.min(STALE_MAX_MS) as f64 * look.share_of_top_speed();
         (f64::from(self.stale_ms) + more_ms).min(STALE_MAX_MS as f64) as u16
+    }
+
+    /// Too few fixes agree on the head to call others wrong.
+    pub(super) fn is_undefended(&self, limits: &Limits) -> bool {
+        self.witnesses < limits.defended_fixes
     }
 
     /// Everything before is forgotten.

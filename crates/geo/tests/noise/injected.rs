@@ -120,7 +120,7 @@ fn bases() -> Vec<(&'static str, Fleet)> {
 fn impossible_jumps_are_found() {
     for (name, fleet) in bases() {
         let runs = Runs { most_fixes: 3, metres: (50.0, 5_000.0), is_impossible: true };
-        runs.score(&fleet).must_reach(&format!("jumps in {name}"), 0.99, 0.98);
+        runs.score(&fleet).must_reach(&format!("jumps in {name}"), 0.985, 0.98);
     }
 }
 

@@ -16,7 +16,7 @@ fn any_fix() -> impl Strategy<Value = Fix> {
 }
 
 fn any_limits() -> impl Strategy<Value = Limits> {
-    (any::<[f64; 6]>(), any::<[u8; 2]>(), any::<[u32; 2]>(), any::<f32>()).prop_map(
+    (any::<[f64; 6]>(), any::<[u8; 3]>(), any::<[u32; 2]>(), any::<f32>()).prop_map(
         |(numbers, counts, seconds, moving_kmh)| {
             let [max_speed_kmh, slack_m, accuracy_max_m, teleport_m, jitter_m, drift_radius_m] = numbers;
             Limits {
@@ -24,6 +24,7 @@ fn any_limits() -> impl Strategy<Value = Limits> {
                 slack_m,
                 accuracy_max_m,
                 teleport_m,
+                defended_fixes: counts[2],
                 recovery_fixes: counts[0],
                 parked_after_s: seconds[0],
                 parked_fixes: counts[1],

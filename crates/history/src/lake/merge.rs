@@ -16,7 +16,7 @@ const FILES_ALIKE: usize = 8;
 /// Files are of like size up to this ratio of rows.
 const RATIO: u64 = 8;
 /// Most files in one merge: each costs a reader's memory.
-const FILES_MAX: usize = 16;
+const FILES_MAX: usize = 8;
 /// A file of so many rows is left as it is.
 const ROWS_MAX: u64 = 20_000_000;
 /// A file of so many bytes is left as it is.

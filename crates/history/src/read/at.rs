@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-/// The asset's last fix with a place, at or before a moment (ms UTC).
+/// The asset's last fix with a place that is no noise, at or before a moment (ms UTC).
 pub fn latest_before(
     view: &View,
     footers: &Footers,
@@ -22,7 +22,7 @@ pub fn latest_before(
     let wanted = Wanted { kind, id, event_time: i64::MIN..=at_ms };
     for (_, day) in days(view, &wanted).into_iter().rev() {
         let fixes = day.read(view, footers, &wanted)?;
-        if let Some(last) = fixes.into_iter().rfind(|fix| fix.at.is_some()) {
+        if let Some(last) = fixes.into_iter().rfind(|fix| fix.place().is_some()) {
             return Ok(Some(last));
         }
     }
@@ -42,7 +42,7 @@ pub struct MapAt {
     pub limit: usize,
 }
 
-/// Where every asset was at a moment: its last fix with a place at or before it. Also whether the limit left some out.
+/// Where every asset was at a moment: its last fix with a place, noise aside, at or before it. Also whether the limit left some out.
 pub fn map_at(view: &View, footers: &Footers, map: &MapAt) -> Result<(Vec<(Key, Fix)>, bool), ReadError> {
     let time = map.at_ms.saturating_sub(map.max_age_ms)..=map.at_ms;
     let mut newest = Newest { kind: map.kind, fixes: HashMap::new() };
@@ -50,7 +50,7 @@ pub fn map_at(view: &View, footers: &Footers, map: &MapAt) -> Result<(Vec<(Key, 
         of_file(view, footers, file, &time, &mut newest)?;
     }
     view.tail.each(&mut |position, report| {
-        if time.contains(&report.event_time) && report.position.is_some() {
+        if time.contains(&report.event_time) && report.place().is_some() {
             newest.see(report.kind, &report.id, Fix::of_report(position, &report));
         }
     });
@@ -92,7 +92,7 @@ fn of_file(
 ) -> Result<(), ReadError> {
     let opened = footers.open(view, file)?;
     guarded(file, || {
-        let last = last_rows(all(&opened, &["kind", "id", "event_time", "latitude"], None)?, time)?;
+        let last = last_rows(all(&opened, &["kind", "id", "event_time", "latitude", "flags"], None)?, time)?;
         for batch in all(&opened, &COLUMNS, Some(selection(&last, file.rows as usize)))? {
             let batch = batch?;
             let columns = Columns::of(&batch);

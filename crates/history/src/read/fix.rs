@@ -69,6 +69,11 @@ impl Fix {
         }
     }
 
+    /// Where, if that is to be believed; see [`Report::place`].
+    pub fn place(&self) -> Option<Position> {
+        self.at.filter(|_| !self.flags.has(Flags::NOISE))
+    }
+
     /// Order of history: event time, then position on the log.
     pub(super) fn key(&self) -> (i64, u64) {
         (self.event_time, self.position)
@@ -139,8 +144,9 @@ impl<'a> Columns<'a> {
         Kind::ALL.into_iter().find(|kind| kind.name() == word)
     }
 
+    /// Whether the row has a place that is to be believed.
     pub(super) fn has_place(&self, row: usize) -> bool {
-        asked(self.latitude).is_valid(row)
+        asked(self.latitude).is_valid(row) && asked(self.flags).value(row) & i32::from(Flags::NOISE) == 0
     }
 
     fn at(&self, row: usize) -> Option<Position> {

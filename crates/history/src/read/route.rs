@@ -3,7 +3,7 @@
 use super::file::{Wanted, of_asset};
 use super::{Fix, Footers, ReadError};
 use crate::{LakeFile, View};
-use drover_model::Kind;
+use drover_model::{Flags, Kind};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{ControlFlow, RangeInclusive};
@@ -25,6 +25,8 @@ pub struct RouteQuery<'a> {
     pub limit: usize,
     /// Go on after this, as the page before gave it.
     pub after: Option<Cursor>,
+    /// With the fixes whose place admission flagged as noise.
+    pub noise: bool,
 }
 
 /// A place in a route: the fix that was given last. As text: `event time-position`.
@@ -71,7 +73,8 @@ pub fn route(view: &View, footers: &Footers, query: &RouteQuery<'_>) -> Result<R
         query.after.map_or(*query.event_time.start(), |cursor| cursor.event_time.max(*query.event_time.start()));
     let mut fixes = Vec::new();
     each_fix(view, footers, query.kind, query.id, start..=*query.event_time.end(), &mut |fix| {
-        if query.after.is_none_or(|after| (after.event_time, after.position) < fix.key()) {
+        let wanted = query.noise || !fix.flags.has(Flags::NOISE);
+        if wanted && query.after.is_none_or(|after| (after.event_time, after.position) < fix.key()) {
             fixes.push(fix);
         }
         // One more than asked for tells that there is a next page.

@@ -21,7 +21,10 @@ const MEANINGS: [(&str, &str); 17] = [
     ("status", "what the asset said of itself"),
     ("order_id", "the order being served"),
     ("city", "city label"),
-    ("flags", "bits: 1 = sent without a time, 2 = late"),
+    (
+        "flags",
+        "bits: 1 = sent without a time, 2 = late; the place is noise: 4 = jump, 8 = teleport, 16 = parked_drift, 32 = stuck_clock, 64 = no_fix",
+    ),
     ("readings", "other values as JSON; see reading() and reading_number()"),
     ("region", "the region of the node that received it"),
     ("position", "the report's position on the log"),

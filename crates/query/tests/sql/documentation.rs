@@ -1,13 +1,11 @@
 //! Every example of docs/sql.md runs.
 
-mod lake;
-
+use crate::lake::{DAY, Lake, Sent, engine};
 use drover_model::{Kind, Reading};
 use drover_query::Limits;
-use lake::{DAY, Lake, Sent, engine};
 
 fn examples() -> Vec<String> {
-    let page = include_str!("../../../docs/sql.md");
+    let page = include_str!("../../../../docs/sql.md");
     let blocks = page.split("```sql\n").skip(1).map(|block| block.split("```").next().unwrap());
     blocks
         .flat_map(|block| block.split(";\n"))

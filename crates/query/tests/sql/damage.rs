@@ -1,11 +1,9 @@
 //! A file that was damaged or taken away fails the queries that need it, by name, and no others; nothing panics
 //! through, and no other error hides it.
 
-mod lake;
-
+use crate::lake::{DAY, Lake, Sent, ask, engine, error};
 use drover_model::Kind;
 use drover_query::{Limits, SqlError};
-use lake::{DAY, Lake, Sent, ask, engine, error};
 use std::fs;
 use std::os::unix::fs::FileExt;
 

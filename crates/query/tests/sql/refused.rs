@@ -1,10 +1,8 @@
 //! Everything but reading is refused, nothing outside of history is reachable, and errors help.
 
-mod lake;
-
+use crate::lake::{DAY, Lake, Sent, ask, engine, error};
 use drover_model::Kind;
 use drover_query::{Limits, SqlError, TextPosition};
-use lake::{DAY, Lake, Sent, ask, engine, error};
 
 fn some_lake() -> Lake {
     let mut lake = Lake::new();

@@ -1,13 +1,11 @@
 //! Over a real log and lake: while reports come in and are flushed and merged, every query sees each report up to one
 //! position of the log once.
 
-mod lake;
-
+use crate::lake::{DAY, Sent, ask};
 use drover_history::{History, Running, Settings, follow};
 use drover_log::{Log, SegmentEngine, SegmentSettings};
 use drover_model::Kind;
 use drover_query::Engine;
-use lake::{DAY, Sent, ask};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

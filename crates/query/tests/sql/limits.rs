@@ -1,10 +1,8 @@
 //! Limits limit: rows, time, memory, queries at once, the text itself; and a dropped answer stops its query.
 
-mod lake;
-
+use crate::lake::{DAY, Lake, Sent, ask, engine, engine_with, error};
 use drover_model::Kind;
 use drover_query::{Limits, Settings, SqlError};
-use lake::{DAY, Lake, Sent, ask, engine, engine_with, error};
 use std::time::{Duration, Instant};
 
 /// Some thousand reports; joined with itself often enough it keeps any machine busy for longer than a test may take.

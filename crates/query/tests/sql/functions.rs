@@ -1,9 +1,7 @@
 //! The functions beside the engine's own, on rows of history and on constants.
 
-mod lake;
-
+use crate::lake::{DAY, Lake, Sent, ask, engine};
 use drover_model::{Kind, Reading};
-use lake::{DAY, Lake, Sent, ask, engine};
 
 fn bus(position: u64, minute: i64, latitude: f64, longitude: f64) -> Sent {
     let mut sent = Sent::new(position, Kind::Vehicle, "bus-1", DAY + minute * 60_000);
@@ -165,7 +163,8 @@ async fn trips_of_nonsense_say_what_is_wrong() {
         ("trips('vehicle', 'bus-1')", "two times"),
         ("stops('vehicle', 'bus-1', 'soon', '2026-05-29')", "soon"),
     ] {
-        let error = lake::error(&engine, &format!("SELECT * FROM {call}"), drover_query::Limits::default()).await;
+        let error =
+            crate::lake::error(&engine, &format!("SELECT * FROM {call}"), drover_query::Limits::default()).await;
         assert!(error.to_string().contains(part), "{call}: {error}");
     }
 }

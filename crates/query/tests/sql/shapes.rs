@@ -1,11 +1,9 @@
 //! Answers as JSON, CSV, table and Parquet: exact digits, proper escapes, and nothing that passes for whole when it is
 //! not.
 
-mod lake;
-
+use crate::lake::{DAY, Lake, Sent, engine};
 use drover_model::Kind;
 use drover_query::{Engine, Limits, Shape};
-use lake::{DAY, Lake, Sent, engine};
 use serde_json::{Value, json};
 
 fn some_lake() -> Lake {
@@ -114,7 +112,7 @@ async fn parquet_reads_back() {
     answer.write(Shape::Parquet, &mut out).await.unwrap();
     let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes::Bytes::from(out), 100).unwrap();
     let batches: Vec<_> = reader.map(Result::unwrap).collect();
-    let rows = lake::texts(&batches);
+    let rows = crate::lake::texts(&batches);
     assert_eq!(rows[0][..5], ["d-1", "2026-05-28T00:00:00.123Z", "41.1500000", "-8.6100001", "32.10"]);
     assert_eq!(rows[1][4], "∅");
 }

@@ -1,12 +1,10 @@
 //! Answers equal a walk over the same reports, whether they are in files of one schema or another or in no file yet,
 //! and files that cannot matter are not opened.
 
-mod lake;
-
+use crate::lake::{DAY, Lake, MS_PER_DAY, Sent, ask, engine};
 use drover_history::{ReadingColumn, ReadingType};
 use drover_model::{Kind, Reading};
 use drover_query::Limits;
-use lake::{DAY, Lake, MS_PER_DAY, Sent, ask, engine};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -188,7 +186,7 @@ async fn files_that_cannot_matter_are_not_opened() {
             .run(&format!("SELECT count(city), count(*) FROM reports WHERE {condition}"), Limits::default())
             .await
             .unwrap();
-        let counted = lake::texts(&answer.collect().await.unwrap());
+        let counted = crate::lake::texts(&answer.collect().await.unwrap());
         assert_eq!(counted[0][1], rows, "{condition}");
         assert_eq!((answer.progress().files_total, answer.progress().files_selected), (10, files), "{condition}");
     }
