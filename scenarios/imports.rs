@@ -154,7 +154,7 @@ fn cars_phones_tours_and_feeds_come_in_with_their_units_and_times() {
     for tour in files("data/traces/gpx") {
         let text = fs::read_to_string(&tour).expect("text");
         let points = text.matches("<trkpt").count();
-        let job = import(&node, &[tour.clone()], &["--kind", "other"]);
+        let job = import(&node, std::slice::from_ref(&tour), &["--kind", "other"]);
         add_up(&job);
         assert_eq!(job["rows"], points, "{}", tour.display());
         let timeless = job["rejected"]["missing_field"].as_u64().unwrap_or_default();
@@ -342,8 +342,8 @@ fn fleet(folder: &Path, rows: u64) -> PathBuf {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let odd = random >> 33;
         // One in fifty is the row of a little earlier again, one in ten of these with another load.
-        let from = if odd % 50 == 0 { row.saturating_sub(odd % 5000) } else { row };
-        let load = if odd % 500 == 0 { 999 } else { from % 7 };
+        let from = if odd.is_multiple_of(50) { row.saturating_sub(odd % 5000) } else { row };
+        let load = if odd.is_multiple_of(500) { 999 } else { from % 7 };
         let latitude = if from % 777 == 0 { 95.0 } else { 41.0 + (from % 1000) as f64 / 1e3 };
         let status = if from % 3 == 0 { "idle" } else { "moving" };
         let time = 1_777_852_800_000 + from * 20;
@@ -377,7 +377,7 @@ fn a_file_that_is_killed_ten_times_and_sent_twice_gives_the_same_history() {
     let (clean, rough, files) = (folder(), folder(), folder());
     let file = fleet(files.path(), 3_000_000);
     let node = Node::start_with(clean.path(), "127.0.0.1:0", &OFTEN);
-    let whole = import(&node, &[file.clone()], &[]);
+    let whole = import(&node, std::slice::from_ref(&file), &[]);
     add_up(&whole);
     assert!(whole["rejected"]["conflict"].as_u64() > Some(100), "{whole}");
     settle(node);

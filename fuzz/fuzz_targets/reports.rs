@@ -2,6 +2,6 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _outcome = drover_ingest::parse_reports(bytes);
-    let _outcome = drover_ingest::parse_report(bytes);
+    let _outcome = drover_formats::parse_reports(bytes);
+    let _outcome = drover_formats::parse_report(bytes);
 });

@@ -90,7 +90,7 @@ fn attempt(shared: &Shared, job: &mut Job) -> Result<(), Trouble> {
         since: Instant::now(),
         shown: Instant::now(),
     };
-    working.to_the_end(&mut rows, job)
+    working.work(&mut rows, job)
 }
 
 /// Goes behind the rows that were counted before, and gives what they tell about the way of each asset: a row is the same
@@ -142,7 +142,7 @@ struct Working<'s> {
 
 impl Working<'_> {
     /// However it ends, what was taken is counted, unless the log cannot make it durable.
-    fn to_the_end(mut self, rows: &mut Telemetry, job: &mut Job) -> Result<(), Trouble> {
+    fn work(mut self, rows: &mut Telemetry, job: &mut Job) -> Result<(), Trouble> {
         job.problem = None;
         let end = self.blocks(rows, job);
         if matches!(end, Err(Trouble::Fatal(_) | Trouble::Reading(_) | Trouble::Stop)) {

@@ -50,8 +50,10 @@ impl Flags {
     pub const STUCK_CLOCK: u16 = 32;
     /// Exactly 0, 0: the receiver knows no place.
     pub const NO_FIX: u16 = 64;
-    /// Any of the flags that say that the place is not to be believed.
+    /// Any of the flags that say that the asset was not at this place at this time.
     pub const NOISE: u16 = 4 | 8 | 16 | 32 | 64;
+    /// Those of them that say that it was not at this place at all.
+    pub const NO_PLACE: u16 = Flags::NOISE & !Flags::STUCK_CLOCK;
 
     /// Whether `flag`, or one of several, is set.
     pub fn has(self, flag: u16) -> bool {
@@ -80,8 +82,9 @@ impl Flags {
 
 impl Report<'_> {
     /// Where, if that is to be believed: a place that admission flagged as noise stays in history and moves nothing.
+    /// Where only the clock stands, the place is the best that anybody knows.
     pub fn place(&self) -> Option<Position> {
-        self.position.filter(|_| !self.flags.has(Flags::NOISE))
+        self.position.filter(|_| !self.flags.has(Flags::NO_PLACE))
     }
 }
 

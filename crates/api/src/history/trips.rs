@@ -128,7 +128,7 @@ pub(super) async fn asset_trips(
         .read(move |view, footers| {
             let mut segmenter = Segmenter::new(rules, asked.clone());
             each_fix(view, footers, kind, &named, rules.reading_range(&asked), &mut |fix| {
-                if let Some(at) = fix.place() {
+                if let Some(at) = fix.place_in_time() {
                     let at = PointE7 { lat: at.lat_e7, lon: at.lon_e7 };
                     segmenter.push(TripFix { time_ms: fix.event_time, at, speed_kmh: fix.speed_kmh });
                 }

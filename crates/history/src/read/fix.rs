@@ -71,6 +71,11 @@ impl Fix {
 
     /// Where, if that is to be believed; see [`Report::place`].
     pub fn place(&self) -> Option<Position> {
+        self.at.filter(|_| !self.flags.has(Flags::NO_PLACE))
+    }
+
+    /// Where at this time, if both are to be believed: what a way is made of.
+    pub fn place_in_time(&self) -> Option<Position> {
         self.at.filter(|_| !self.flags.has(Flags::NOISE))
     }
 
@@ -146,7 +151,7 @@ impl<'a> Columns<'a> {
 
     /// Whether the row has a place that is to be believed.
     pub(super) fn has_place(&self, row: usize) -> bool {
-        asked(self.latitude).is_valid(row) && asked(self.flags).value(row) & i32::from(Flags::NOISE) == 0
+        asked(self.latitude).is_valid(row) && asked(self.flags).value(row) & i32::from(Flags::NO_PLACE) == 0
     }
 
     fn at(&self, row: usize) -> Option<Position> {

@@ -170,7 +170,7 @@ fn segments(
     let rules = TripRules::default();
     let mut segmenter = Segmenter::new(rules, window.clone());
     each_fix(view, footers, kind, id, rules.reading_range(&window), &mut |fix| {
-        if let Some(at) = fix.place() {
+        if let Some(at) = fix.place_in_time() {
             let at = PointE7 { lat: at.lat_e7, lon: at.lon_e7 };
             segmenter.push(TripFix { time_ms: fix.event_time, at, speed_kmh: fix.speed_kmh });
         }
