@@ -27,6 +27,7 @@ use metrics::Counter;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -340,9 +341,22 @@ impl Shared {
     fn work(&self) {
         while let Some(job) = self.next() {
             let id = job.id;
-            run::run(self, job);
+            // A row that a reader stumbles over must not take the thread, and with it all other files, away.
+            if catch_unwind(AssertUnwindSafe(|| run::run(self, job))).is_err() {
+                self.give_up(id);
+            }
             self.jobs.lock().running.remove(&id);
             self.news.notify_all();
+        }
+    }
+
+    /// Ends a job that a fault of Drover's ended. Its counts are those of the last checkpoint.
+    fn give_up(&self, id: JobId) {
+        let error = "a fault in Drover ended this import; its log has more. What was accepted stays";
+        match self.store.get(id) {
+            Ok(Some(job)) => self.finish(job, State::Failed, Some(error.into())),
+            Ok(None) => {}
+            Err(error) => tracing::error!(job = id, %error, "an import that failed cannot be read"),
         }
     }
 

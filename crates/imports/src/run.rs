@@ -141,11 +141,11 @@ struct Working<'s> {
 }
 
 impl Working<'_> {
-    /// However it ends, what was taken is counted, unless the log cannot make it durable.
+    /// However it ends, what was taken is counted, unless the log cannot make it durable: then it is read again.
     fn work(mut self, rows: &mut Telemetry, job: &mut Job) -> Result<(), Trouble> {
         job.problem = None;
         let end = self.blocks(rows, job);
-        if matches!(end, Err(Trouble::Fatal(_) | Trouble::Reading(_) | Trouble::Stop)) {
+        if end.is_err() {
             self.checkpoint(job)?;
         }
         end
