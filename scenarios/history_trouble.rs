@@ -3,6 +3,7 @@
 
 mod harness;
 
+use drover_objects::s3_server::S3Server;
 use harness::{Node, SmallDisk, clients, drover, folder, now_ms, parse, python, report, wait_for};
 use serde_json::{Value, json};
 use std::fs;
@@ -12,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const LOCKED: Duration = Duration::from_secs(30);
+const STORE_AWAY: Duration = Duration::from_secs(60);
 const BATCH: usize = 100;
 const LAKE_MIB: usize = 4;
 
@@ -25,7 +27,12 @@ struct Busy {
 
 impl Busy {
     fn start(data: &Path) -> Busy {
-        let node = Node::start_with(data, "127.0.0.1:0", &[("DROVER_HISTORY_FLUSH_INTERVAL_S", "1")]);
+        Busy::start_with(data, &[])
+    }
+
+    fn start_with(data: &Path, settings: &[(&str, &str)]) -> Busy {
+        let settings = [&[("DROVER_HISTORY_FLUSH_INTERVAL_S", "1")], settings].concat();
+        let node = Node::start_with(data, "127.0.0.1:0", &settings);
         Busy { node, data: data.to_owned(), start_ms: now_ms() - 3_600_000, sent: 0 }
     }
 
@@ -129,4 +136,65 @@ fn a_full_disk_below_the_lake_holds_up_nothing_and_is_caught_up_exactly() {
     }
     fs::remove_file(disk.ballast()).expect("the ballast");
     busy.check_caught_up();
+}
+
+/// A store that is away for a minute.
+#[test]
+fn a_store_that_is_away_for_a_minute_holds_up_nothing_and_is_caught_up_exactly() {
+    let (folder, bucket) = (folder(), folder());
+    let mut server = S3Server::start(bucket.path(), &["lake"]);
+    let secret = folder.path().join("secret");
+    let keys = server.s3();
+    let [endpoint, key, hidden] = [keys.endpoint, keys.access_key_id, keys.secret_access_key].map(Option::unwrap);
+    fs::write(&secret, &hidden).expect("written");
+    let settings = [
+        ("DROVER_HISTORY_STORE", "s3://lake/here"),
+        ("DROVER_S3_ENDPOINT", endpoint.as_str()),
+        ("DROVER_S3_ACCESS_KEY_ID", key.as_str()),
+        ("DROVER_S3_SECRET_ACCESS_KEY_FILE", secret.to_str().expect("UTF-8")),
+    ];
+    let mut busy = Busy::start_with(&folder.path().join("data"), &settings);
+    busy.send();
+    wait_for("first files", || (busy.status()["files"].as_u64() > Some(0)).then_some(()));
+    busy.check_reads();
+    server.kill();
+    let away = Instant::now();
+    while away.elapsed() < STORE_AWAY {
+        busy.send();
+        let newest = format!("/api/v1/drivers/d-{}/location", (busy.sent - 1) % 7);
+        let at_least = busy.node.log_position();
+        assert_eq!(busy.node.get(&format!("{newest}?at_least={at_least}")).status, 200, "live does not care");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let error = busy.wait_for_trouble("s3://lake/here");
+    assert!(!error.contains(&hidden), "no secret in it: {error}");
+    assert_eq!(busy.node.get("/readyz").status, 200, "reports are taken");
+    server.restart();
+    wait_for("catching up", || {
+        let status = busy.status();
+        (status["error"].is_null() && status["flushed_position"] == busy.node.log_position()).then_some(())
+    });
+    busy.check_reads();
+
+    let sql = "SELECT count(*), count(DISTINCT position), max(position) FROM reports";
+    let mut duckdb = Command::new(python());
+    duckdb.arg(clients().join("duckdb_lake.py")).arg(busy.data.join("lake")).arg(sql);
+    let host = endpoint.trim_start_matches("http://");
+    let output =
+        duckdb.env("S3_ENDPOINT", host).env("S3_KEY", &key).env("S3_SECRET", &hidden).output().expect("Python");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(parse(&output.stdout), json!([[busy.sent, busy.sent, busy.sent]]));
+    busy.node.stop();
+    let mut doctor = drover(&["doctor", "--deep", "--data", busy.data.to_str().expect("UTF-8")]);
+    let doctor = doctor.envs(settings).output().expect("drover starts");
+    assert!(doctor.status.success(), "{}", String::from_utf8_lossy(&doctor.stdout));
+    let local: Vec<_> = walk(&busy.data.join("lake")).into_iter().filter(|path| path.ends_with(".parquet")).collect();
+    assert_eq!(local, [""; 0], "all of it is in the store");
+}
+
+/// The paths of all files below a folder.
+fn walk(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let below = |path: PathBuf| if path.is_dir() { walk(&path) } else { vec![path.display().to_string()] };
+    entries.flat_map(below).collect()
 }

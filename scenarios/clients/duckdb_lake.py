@@ -1,6 +1,8 @@
 """Opens a lake in place with DuckDB, as any other program would, and prints the rows of a query as JSON.
 
     duckdb_lake.py LAKE SQL
+
+Files in an object store are read there: S3_ENDPOINT (host:port), S3_KEY and S3_SECRET of the environment say how.
 """
 
 import glob
@@ -25,6 +27,13 @@ def attach(lake, read_only=True):
     database = duckdb.connect(config={"autoinstall_known_extensions": False})
     for name in ["sqlite_scanner", "ducklake"]:
         database.execute(f"LOAD '{extension(name)}'")
+    if "S3_ENDPOINT" in os.environ:
+        database.execute(f"LOAD '{extension('httpfs')}'")
+        endpoint, key, secret = (os.environ["S3_" + name] for name in ["ENDPOINT", "KEY", "SECRET"])
+        database.execute(
+            f"CREATE SECRET (TYPE s3, KEY_ID '{key}', SECRET '{secret}', ENDPOINT '{endpoint}', "
+            "REGION 'us-east-1', URL_STYLE 'path', USE_SSL false)"
+        )
     options = f"DATA_PATH '{lake}/data/'" + (", READ_ONLY" if read_only else "")
     database.execute(f"ATTACH 'ducklake:sqlite:{lake}/catalog.sqlite' AS lake ({options})")
     database.execute("USE lake")

@@ -110,7 +110,7 @@ pub fn write_asset(seen: &Seen<'_>, extra: Extra, out: &mut Vec<u8>) {
     write_time("received_at", report.receive_time, out);
     write_name("position", out);
     out.extend_from_slice(itoa::Buffer::new().format(seen.position).as_bytes());
-    if report.flags != Default::default() {
+    if report.flags.names().next().is_some() {
         write_name("flags", out);
         let flags: Vec<&str> = report.flags.names().collect();
         write_json(&flags, out);

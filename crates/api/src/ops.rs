@@ -7,6 +7,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use drover_answer::{ErrorEnvelope, Meta, Problem, ProblemKind};
 use drover_live::Live;
+use drover_metadata::Metadata;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -24,6 +25,8 @@ pub struct Ops {
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Metrics in Prometheus' text form.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What is known of assets beforehand, if anything.
+    pub metadata: Option<Metadata>,
 }
 
 /// Facts that do not change while the node runs.
@@ -55,6 +58,7 @@ pub fn routes(ops: Ops) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(info))
         .routes(routes!(checksum))
+        .routes(routes!(metadata))
         .routes(routes!(healthz))
         .routes(routes!(readyz))
         .routes(routes!(metrics))
@@ -116,6 +120,17 @@ async fn checksum(State(ops): State<Ops>) -> Json<Checksum> {
     let assets = ops.live.len();
     let (position, checksum) = ops.live.checksum();
     Json(Checksum { position, assets, checksum: format!("{checksum:032x}") })
+}
+
+/// How the source of vehicle metadata is: entries, age, hits and misses, what is wrong.
+#[utoipa::path(get, path = "/api/v1/metadata", tag = "operating", responses((status = 200, body = drover_metadata::Status, description = "the table and its source"),
+        (status = 404, body = ErrorEnvelope, description = "no source is configured")))]
+async fn metadata(State(ops): State<Ops>) -> Result<Json<drover_metadata::Status>, Problem> {
+    let metadata = ops.metadata.ok_or_else(|| {
+        let message = "this node has no source of vehicle metadata";
+        Problem::new(ProblemKind::NotFound, "no_metadata", message, "set metadata_source in the configuration")
+    })?;
+    Ok(Json(metadata.status()))
 }
 
 /// The process is up.

@@ -2,16 +2,19 @@
 
 use anyhow::bail;
 use clap::Args;
-use drover_node::{Finding, look_into};
+use drover_node::{Config, Finding, Flags, look_into};
 use serde_json::json;
 use std::path::PathBuf;
 
 /// Reads only; the node may run meanwhile. Ends with an error when something is wrong.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Data folder
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data: PathBuf,
+    /// Data folder; else as the configuration says
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Configuration of the node; needed where files of history are in an object store
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Read every row of every file of history, not only their footers
     #[arg(long)]
     deep: bool,
@@ -22,10 +25,12 @@ pub struct DoctorArgs {
 
 /// Checks logs and history of a data folder.
 pub fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
-    if !args.data.is_dir() {
-        bail!("{} is no data folder; name one with --data", args.data.display());
+    let flags = Flags { data: args.data.clone(), ..Flags::default() };
+    let config = Config::read(args.config.as_deref(), &flags)?;
+    if !config.data.is_dir() {
+        bail!("{} is no data folder; name one with --data", config.data.display());
     }
-    let findings = look_into(&args.data, args.deep)?;
+    let findings = look_into(&config, args.deep)?;
     for Finding { path, problem, advice } in &findings {
         let path = path.display();
         if args.json {
@@ -37,7 +42,7 @@ pub fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
     match findings.len() {
         0 if args.json => Ok(()),
         0 => {
-            println!("logs and history in {} are as they should be", args.data.display());
+            println!("logs and history in {} are as they should be", config.data.display());
             Ok(())
         }
         1 => bail!("1 thing is wrong"),

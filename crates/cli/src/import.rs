@@ -186,7 +186,7 @@ fn query(args: &ImportArgs) -> anyhow::Result<String> {
 }
 
 /// Percent-encoded for a query.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let byte = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
         other => format!("%{other:02X}"),
@@ -274,7 +274,7 @@ async fn ask(target: &Target, id: u64) -> anyhow::Result<Value> {
 }
 
 /// The answer's body, or what the node says is wrong.
-fn json(answer: HttpAnswer) -> anyhow::Result<Value> {
+pub(crate) fn json(answer: HttpAnswer) -> anyhow::Result<Value> {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     if !(200..300).contains(&answer.status) {
         let said = |name: &str| body["error"][name].as_str().map(str::to_owned);

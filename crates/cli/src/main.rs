@@ -2,6 +2,7 @@
 //! its own beyond that.
 
 mod client;
+mod dlq;
 mod doctor;
 mod door;
 mod import;
@@ -35,6 +36,9 @@ enum Command {
     Sql(client::SqlArgs),
     /// Check a data folder and say what is wrong with it
     Doctor(doctor::DoctorArgs),
+    /// Look at dead letters (accepted work that could not be done), retry or drop them
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
     /// List what was refused, with its reasons
     #[command(subcommand)]
     Rejects(client::RejectsCommand),
@@ -51,6 +55,7 @@ async fn main() -> ExitCode {
         Command::Simulate(args) => client::simulate(args).await,
         Command::Sql(args) => client::sql(args).await,
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Dlq(command) => dlq::dlq(command).await,
         Command::Rejects(command) => client::rejects(command).await,
     };
     match done {

@@ -4,7 +4,7 @@
 use crate::rows::Rows;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use drover_model::{Kind, RecordRef, Report};
+use drover_model::{DecodeError, Kind, RecordRef, Report};
 use std::cmp::Ordering as Order;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,15 +47,16 @@ struct Row {
 }
 
 impl Chunk {
-    /// Records with ascending positions as chunks, and how many of them are no reports; these are left out.
+    /// Records with ascending positions as chunks. Those that are no reports are left out, and told.
     pub(crate) fn of_records<'a>(
         shape: &Arc<Shape>,
         records: impl Iterator<Item = (u64, &'a [u8])>,
-    ) -> (Vec<Chunk>, u64) {
-        let (mut chunks, mut making, mut unreadable) = (Vec::new(), None::<Making>, 0);
+        unreadable: &mut dyn FnMut(u64, &'a [u8], DecodeError),
+    ) -> Vec<Chunk> {
+        let (mut chunks, mut making) = (Vec::new(), None::<Making>);
         for (position, record) in records {
-            if Report::decode(record).is_err() {
-                unreadable += 1;
+            if let Err(error) = Report::decode(record) {
+                unreadable(position, record, error);
                 continue;
             }
             if let Some(full) = making.take_if(|making| making.is_full(position)) {
@@ -64,7 +65,7 @@ impl Chunk {
             making.get_or_insert_with(|| Making::after(position)).push(position, record);
         }
         chunks.extend(making.and_then(|making| making.finish(shape.clone())));
-        (chunks, unreadable)
+        chunks
     }
 
     /// Rows in it; at least one.

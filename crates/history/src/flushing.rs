@@ -5,6 +5,7 @@ use crate::chunk::Chunk;
 use crate::history::State;
 use crate::lake::catalog::now_ms;
 use crate::lake::store::{Step, Store};
+use crate::lake::writer::Written;
 use crate::lake::{Error, flush};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 const RETRY_MIN: Duration = Duration::from_millis(250);
 /// Longest wait after a failure.
 const RETRY_MAX: Duration = Duration::from_secs(15);
+/// The same where a store is away: a try costs little there, and history should be whole soon after it is back.
+const STORE_RETRY_MAX: Duration = Duration::from_secs(4);
 
 /// From the tail to files.
 pub(crate) struct Flushing<'a>(pub(crate) &'a Store);
@@ -81,8 +84,9 @@ impl Flushing<'_> {
         let started = Instant::now();
         let schema = self.0.shared.state.lock().shape.schema.clone();
         let files = flush::write(&self.0.table, &schema, &due.chunks, &self.0.layout)?;
+        let files = self.bring(files)?;
         let rows: u64 = files.iter().map(|file| file.rows).sum();
-        let step = Step { add: &files, end: &[], progress: Some((due.cursor, due.gap)), message: "reports" };
+        let step = Step { add: &files, progress: Some((due.cursor, due.gap)), message: "reports", ..Step::default() };
         let committed = self.commit(&step, due);
         if committed.is_err() {
             self.0.withdraw(&files);
@@ -92,6 +96,32 @@ impl Flushing<'_> {
         metrics::counter!("drover_history_rows_total").increment(rows);
         self.0.shared.news.notify_all();
         Ok(())
+    }
+
+    /// Files that are written are worth some patience with a store that is away. On Err none of them is left.
+    fn bring(&self, files: Vec<Written>) -> Result<Vec<Written>, Error> {
+        let (mut brought, mut retry) = (Vec::with_capacity(files.len()), RETRY_MIN);
+        let mut waiting: Vec<Written> = files.into_iter().rev().collect();
+        while let Some(file) = waiting.pop() {
+            match self.0.bring(file) {
+                Ok(file) => {
+                    retry = RETRY_MIN;
+                    brought.push(file);
+                }
+                Err((file, error)) => {
+                    waiting.push(file);
+                    self.failed(&error);
+                    self.0.shared.wait(retry);
+                    retry = (retry * 2).min(STORE_RETRY_MAX);
+                    if self.0.shared.is_stopping() {
+                        brought.append(&mut waiting);
+                        self.0.withdraw(&brought);
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(brought)
     }
 
     /// Files that are written are worth some patience with a locked catalogue.

@@ -4,11 +4,12 @@
 
 use crate::chunk::{CHUNK_ROWS, Chunk};
 use crate::flushing::Flushing;
-use crate::history::{History, Settings, Shared};
+use crate::history::{History, Refused, Settings, Shared};
 use crate::lake::Error;
 use crate::lake::store::Store;
 use crate::upkeep;
 use drover_log::{Batch, Follower, Log, ReadError};
+use drover_model::DecodeError;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -64,7 +65,12 @@ pub fn follow(log: &Log, settings: Settings) -> Result<(History, Running), Error
     }
     let mut running = Running { shared: shared.clone(), threads: Vec::new() };
     let follower = log.follow("history", cursor + 1);
-    let reading = Reading { follower, shared: shared.clone(), tail_max_bytes: store.settings.tail_max_bytes };
+    let reading = Reading {
+        follower,
+        shared: shared.clone(),
+        tail_max_bytes: store.settings.tail_max_bytes,
+        refused: store.settings.refused.clone(),
+    };
     running.start("history", move || reading.run())?;
     let flushing = store.clone();
     running.start("history-flush", move || Flushing(&flushing).run())?;
@@ -96,6 +102,7 @@ struct Reading {
     follower: Follower,
     shared: Arc<Shared>,
     tail_max_bytes: usize,
+    refused: Option<Refused>,
 }
 
 impl Reading {
@@ -144,7 +151,12 @@ impl Reading {
     fn take(&self, batches: &[Arc<Batch>]) {
         let (first, last) = (batches[0].base(), batches[batches.len() - 1].last());
         let shape = self.shared.state.lock().shape.clone();
-        let (chunks, unreadable) = Chunk::of_records(&shape, batches.iter().flat_map(|batch| batch.records()));
+        let mut unreadable = 0;
+        let records = batches.iter().flat_map(|batch| batch.records());
+        let chunks = Chunk::of_records(&shape, records, &mut |position, record, error| {
+            unreadable += 1;
+            self.leave_out(position, record, &error);
+        });
         if unreadable > 0 {
             tracing::error!(from = first, to = last, unreadable, "records in the log are not reports");
             metrics::counter!("drover_history_unreadable_total").increment(unreadable);
@@ -159,6 +171,20 @@ impl Reading {
         });
         self.merge_small_chunks();
         self.shared.visible.send_replace(last);
+    }
+
+    /// Hands over a record that history cannot take, and waits where even that fails: it must not be passed over, and the
+    /// log keeps what comes behind it.
+    fn leave_out(&self, position: u64, record: &[u8], error: &DecodeError) {
+        let Some(refused) = &self.refused else { return };
+        while let Err(problem) = refused(position, record, &error.to_string()) {
+            tracing::error!(position, problem, "a record that is no report cannot be kept elsewhere; trying again");
+            self.shared.set_problem("refused", Some(format!("keeping a record that is no report: {problem}")));
+            if !self.shared.wait(RETRY_WAIT) {
+                return;
+            }
+        }
+        self.shared.set_problem("refused", None);
     }
 
     /// Readers do not wait for this: only the exchange is under the lock.

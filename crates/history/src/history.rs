@@ -4,13 +4,36 @@
 use crate::chunk::Shape;
 use crate::read::Footers;
 use crate::tail::Growing;
-use crate::{LakeFile, ReadingColumn, View};
+use crate::{Due, LakeFile, ReadingColumn, Tier, View};
+use drover_objects::{Place, S3};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// Takes a record of the log that is no report: its position, its bytes, and why. On Err it is given again.
+#[derive(Clone)]
+pub struct Refused(pub Arc<RefusedFn>);
+
+/// What a [`Refused`] calls.
+pub type RefusedFn = dyn Fn(u64, &[u8], &str) -> Result<(), String> + Send + Sync;
+
+impl std::ops::Deref for Refused {
+    type Target = RefusedFn;
+
+    fn deref(&self) -> &RefusedFn {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refused")
+    }
+}
 
 /// What to keep, and when to write.
 #[derive(Debug, Clone)]
@@ -31,6 +54,18 @@ pub struct Settings {
     pub keep_days: Option<u32>,
     /// So long other readers of the lake may use a snapshot that was replaced.
     pub snapshot_keep: Duration,
+    /// Where new files go; none: the lake's folder.
+    pub store: Option<Place>,
+    /// Where old days go.
+    pub tiers: Vec<Tier>,
+    /// Only tell what would move on or leave for its age, and leave it.
+    pub dry_run: bool,
+    /// Who takes records that are no reports; none: they are only counted.
+    pub refused: Option<Refused>,
+    /// How object stores are reached.
+    pub s3: S3,
+    /// Memory for pieces of objects that were read lately, bytes.
+    pub store_cache_bytes: usize,
 }
 
 impl Settings {
@@ -45,6 +80,12 @@ impl Settings {
             tail_max_bytes: 48 << 20,
             keep_days: None,
             snapshot_keep: Duration::from_secs(3600),
+            store: None,
+            tiers: Vec::new(),
+            dry_run: false,
+            refused: None,
+            s3: S3::default(),
+            store_cache_bytes: 32 << 20,
         }
     }
 }
@@ -80,6 +121,8 @@ pub struct Status {
     pub unreadable: u64,
     /// What fails at present, and what to do about it.
     pub last_error: Option<String>,
+    /// What was due for its age when it was last looked: moving on, and leaving. With a dry run it stays due.
+    pub due: Vec<Due>,
 }
 
 /// History for those who read it. Clones are cheap and share it.

@@ -12,6 +12,7 @@
 //! - The tail is bounded; at the bound the follower waits and the log keeps the rest.
 
 mod chunk;
+mod file_bytes;
 mod flushing;
 mod follow;
 mod history;
@@ -25,10 +26,13 @@ mod upkeep;
 mod view;
 
 pub use chunk::Chunk;
+pub use file_bytes::{FileBytes, Stored};
 pub use follow::{Running, follow};
-pub use history::{History, Settings, Status};
+pub use history::{History, Refused, RefusedFn, Settings, Status};
 pub use lake::Error;
 pub use lake::doctor::{Finding, check};
+pub use lake::stores::Tier;
+pub use lake::tiers::Due;
 pub use lake::writer::{FileWriter, Layout, Written};
 pub use rows::Rows;
 pub use schema::{

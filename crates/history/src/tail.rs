@@ -24,7 +24,7 @@ impl Tail {
         records: impl IntoIterator<Item = (u64, &'a [u8])>,
     ) -> Tail {
         let shape = Arc::new(Shape { schema: schema.clone(), region: region.into() });
-        let (chunks, _) = Chunk::of_records(&shape, records.into_iter());
+        let chunks = Chunk::of_records(&shape, records.into_iter(), &mut |_, _, _| ());
         Tail { chunks: chunks.into_iter().map(Arc::new).collect() }
     }
 
@@ -137,8 +137,7 @@ mod tests {
                 position += 1;
                 (position, record.as_slice())
             });
-            let (chunks, unreadable) = Chunk::of_records(&shape, numbered);
-            assert_eq!(unreadable, 0);
+            let chunks = Chunk::of_records(&shape, numbered, &mut |_, _, error| panic!("{error}"));
             chunks.into_iter().for_each(|chunk| growing.push(Arc::new(chunk)));
             while let Some((before, last)) = growing.mergeable() {
                 growing.exchange(&before, &last, Arc::new(before.merged(&last)));
@@ -187,7 +186,8 @@ mod tests {
         let mut growing = grown(&records, 3);
         let frozen = growing.freeze();
         let shape = shape();
-        let (chunks, _) = Chunk::of_records(&shape, [(11, records[0].as_slice())].into_iter());
+        let numbered = [(11, records[0].as_slice())].into_iter();
+        let chunks = Chunk::of_records(&shape, numbered, &mut |_, _, error| panic!("{error}"));
         chunks.into_iter().for_each(|chunk| growing.push(Arc::new(chunk)));
         assert!(growing.mergeable().is_none());
         growing.forget(frozen.len());

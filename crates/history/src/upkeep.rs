@@ -3,7 +3,7 @@
 
 use crate::LakeFile;
 use crate::history::Shared;
-use crate::lake::calendar::{DAY_MS, day_of};
+use crate::lake::calendar::day_of;
 use crate::lake::catalog::now_ms;
 use crate::lake::store::{Step, Store};
 use crate::lake::{Error, merge};
@@ -32,6 +32,7 @@ pub(crate) fn run(store: &Store) {
     while store.shared.wait(INTERVAL.min(expiry_interval.max(Duration::from_millis(20)))) {
         upkeep.merge_all();
         if Instant::now() >= expiry_due {
+            upkeep.move_on();
             upkeep.expire();
             expiry_due = Instant::now() + expiry_interval;
         }
@@ -63,7 +64,9 @@ impl Upkeep<'_> {
 
     fn plan(&self) -> Option<Vec<Arc<LakeFile>>> {
         let files = self.shared().state.lock().files.clone();
-        let sound: Vec<_> = files.iter().filter(|file| !self.damaged.contains(&file.id)).cloned().collect();
+        // What has moved on is not written again.
+        let may = |file: &&Arc<LakeFile>| !self.damaged.contains(&file.id) && self.store.stores.is_new_place(file);
+        let sound: Vec<_> = files.iter().filter(may).cloned().collect();
         let today = day_of(now_ms());
         merge::plan(&sound, |day| day < today && self.store.is_quiet(day, QUIET))
     }
@@ -76,8 +79,11 @@ impl Upkeep<'_> {
         let merged = merge::run(&store.table, &schema, files, &store.layout, &|| !self.shared().is_stopping())?;
         let Some(merged) = merged else { return Ok(()) };
         let rows = merged.rows;
-        let add = [merged];
-        let step = Step { add: &add, end: files, progress: None, message: "merged files" };
+        let add = [store.bring(merged).map_err(|(merged, error)| {
+            store.withdraw(&[merged]);
+            error
+        })?];
+        let step = Step { add: &add, end: files, message: "merged files", ..Step::default() };
         if let Err(error) = store.commit(&step, |_| ()) {
             store.withdraw(&add);
             return Err(error);
@@ -99,7 +105,10 @@ impl Upkeep<'_> {
     }
 
     fn expire(&self) {
+        self.shared().set_problem("staging", self.store.remove_stranded().err().map(|error| error.to_string()));
         let keep_ms = self.store.settings.snapshot_keep.as_millis() as i64;
+        let due = self.store.due();
+        self.shared().state.lock().status.due = due;
         let done = self.end_old_days().and_then(|()| self.store.expire(now_ms() - keep_ms));
         let problem = done.err().map(|error| {
             tracing::error!(%error, "old files of history could not be removed");
@@ -109,17 +118,42 @@ impl Upkeep<'_> {
         self.shared().set_problem("expiry", problem);
     }
 
+    /// Takes old days where they belong by their age; what fails is tried again at the next look.
+    fn move_on(&self) {
+        if self.store.settings.dry_run || self.store.stores.tiers.is_empty() {
+            return;
+        }
+        let today = day_of(now_ms());
+        let mut problem = None;
+        for wanted in self.store.moves(|day| day < today && self.store.is_quiet(day, QUIET)) {
+            if self.shared().is_stopping() {
+                return;
+            }
+            if let Err(error) = self.store.move_on(&wanted) {
+                tracing::error!(%error, "a file of history could not move on");
+                metrics::counter!("drover_history_errors_total", "activity" => "tiers").increment(1);
+                problem = Some(format!("moving old days: {error}"));
+                if matches!(&error, Error::Objects { source, .. } if source.is_passing()) {
+                    break;
+                }
+            }
+        }
+        self.shared().set_problem("tiers", problem);
+    }
+
     /// Whole days only: a day goes once its last moment is too old.
     fn end_old_days(&self) -> Result<(), Error> {
-        let Some(keep_days) = self.store.settings.keep_days else { return Ok(()) };
-        let first_kept = day_of(now_ms().saturating_sub(i64::from(keep_days) * DAY_MS));
+        let Some(first_kept) = self.store.first_kept_day() else { return Ok(()) };
+        if self.store.settings.dry_run {
+            return Ok(());
+        }
         let files = self.shared().state.lock().files.clone();
         let old: Vec<_> = files.iter().filter(|file| file.day < first_kept).cloned().collect();
         if old.is_empty() {
             return Ok(());
         }
         let rows: u64 = old.iter().map(|file| file.rows).sum();
-        tracing::info!(files = old.len(), rows, keep_days, "old days leave the lake");
-        self.store.commit(&Step { add: &[], end: &old, progress: None, message: "retention" }, |_| ())
+        tracing::info!(files = old.len(), rows, first_kept, "old days leave the lake");
+        self.store.commit(&Step { end: &old, message: "retention", ..Step::default() }, |_| ())
     }
 }

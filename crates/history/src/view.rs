@@ -2,7 +2,7 @@
 //! them, so that a report is in it exactly once. A view is taken without waiting and never changes; the files that it
 //! names are not deleted while it is held.
 
-use crate::Tail;
+use crate::{Stored, Tail};
 use arrow::datatypes::SchemaRef;
 use drover_model::Kind;
 use std::cmp::Ordering;
@@ -34,8 +34,10 @@ pub struct View {
 pub struct LakeFile {
     /// Number in the catalogue; never given twice.
     pub id: i64,
-    /// Where it is, absolute.
+    /// Where it is: an absolute path, or the address of an object.
     pub path: PathBuf,
+    /// The object, if it is one.
+    pub stored: Option<Stored>,
     /// Rows in it; at least one.
     pub rows: u64,
     /// Its size, bytes.

@@ -215,7 +215,7 @@ fn merged_files_hold_the_same_rows_and_the_old_ones_go() {
     wait_for_files(&node, 1);
     assert_eq!(node.duckdb_value("SELECT count(*) AS n FROM ducklake_snapshots('lake')"), "1");
     assert_eq!(compare(&node, &records), 4_000);
-    assert_eq!(drover_history::check(&node.lake(), Some(1..4_001), true).unwrap(), []);
+    assert_eq!(drover_history::check(&node.lake(), Some(1..4_001), true, &drover_objects::S3::default()).unwrap(), []);
     node.stop();
 }
 

@@ -48,7 +48,7 @@ fn every_position_is_there_once_after_kill_9() {
     assert_eq!(node.history.status().gap, 0);
     let lake = node.lake();
     node.stop();
-    assert_eq!(drover_history::check(&lake, Some(1..end + 1), true).unwrap(), []);
+    assert_eq!(drover_history::check(&lake, Some(1..end + 1), true, &drover_objects::S3::default()).unwrap(), []);
 }
 
 /// Everything often.
@@ -76,7 +76,7 @@ fn run_and_kill(folder: &Path, phase: &str, after: Duration) {
 
 /// How many files the kill has left that no snapshot knows or that were still to be deleted.
 fn left_over(folder: &Path) -> usize {
-    match drover_history::check(&folder.join("lake"), None, false) {
+    match drover_history::check(&folder.join("lake"), None, false, &drover_objects::S3::default()) {
         Ok(findings) => {
             let unknown = |problem: &str| problem.contains("is in no snapshot");
             let (orphans, damaged): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| unknown(&finding.problem));

@@ -121,6 +121,7 @@ fn file(folder: &TempDir, day: i32, known: &[&Known], id: i64) -> LakeFile {
     LakeFile {
         id,
         path: written.path.clone(),
+        stored: None,
         rows: written.rows,
         bytes: written.bytes,
         footer_bytes: written.footer_bytes,

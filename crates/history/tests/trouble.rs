@@ -116,7 +116,7 @@ fn rows_of_others_are_not_shown_and_that_is_told() {
     assert_eq!(status.rows, 200);
     assert!(status.last_error.unwrap().contains("READ_ONLY"));
     assert_eq!(node.duckdb_count("true"), 300);
-    let findings = drover_history::check(&node.lake(), None, true).unwrap();
+    let findings = drover_history::check(&node.lake(), None, true, &drover_objects::S3::default()).unwrap();
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert!(findings[0].problem.contains("not written by Drover"));
     node.stop();
@@ -173,7 +173,11 @@ fn a_full_disk_is_told_and_history_catches_up_exactly() {
     assert_eq!(node.duckdb_value("SELECT count(DISTINCT position) AS n FROM reports"), "22000");
     let (lake, end) = (node.lake(), node.log.durable_position() + 1);
     node.stop();
-    assert_eq!(drover_history::check(&lake, Some(1..end), true).unwrap(), [], "failed tries leave nothing");
+    assert_eq!(
+        drover_history::check(&lake, Some(1..end), true, &drover_objects::S3::default()).unwrap(),
+        [],
+        "failed tries leave nothing"
+    );
 }
 
 #[test]
@@ -219,14 +223,14 @@ fn a_file_cut_short_is_found_and_everything_else_goes_on() {
     assert_eq!(status.rows, 900);
 
     let end = node.log.durable_position() + 1;
-    let findings = drover_history::check(&node.lake(), Some(1..end), false).unwrap();
+    let findings = drover_history::check(&node.lake(), Some(1..end), false, &drover_objects::S3::default()).unwrap();
     let about: Vec<_> = findings.iter().filter(|finding| finding.path == cut.path).collect();
     assert_eq!(about.len(), 1, "{findings:?}");
     assert!(about[0].problem.contains("bytes where the catalogue says"), "{about:?}");
     assert!(about[0].advice.contains("between positions 301 and 400"), "{about:?}");
 
     fs::remove_file(&cut.path).unwrap();
-    let findings = drover_history::check(&node.lake(), Some(1..end), true).unwrap();
+    let findings = drover_history::check(&node.lake(), Some(1..end), true, &drover_objects::S3::default()).unwrap();
     assert!(findings.iter().any(|finding| finding.path == cut.path && finding.problem.contains("cannot be opened")));
     node.stop();
 }
@@ -241,8 +245,12 @@ fn a_flipped_byte_in_a_page_is_found_by_a_deep_check() {
     let mut bytes = fs::read(&file.path).unwrap();
     bytes[8] ^= 0x55;
     fs::write(&file.path, bytes).unwrap();
-    assert_eq!(drover_history::check(&node.lake(), None, false).unwrap(), [], "size and footer are right");
-    let findings = drover_history::check(&node.lake(), None, true).unwrap();
+    assert_eq!(
+        drover_history::check(&node.lake(), None, false, &drover_objects::S3::default()).unwrap(),
+        [],
+        "size and footer are right"
+    );
+    let findings = drover_history::check(&node.lake(), None, true, &drover_objects::S3::default()).unwrap();
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert_eq!(findings[0].path, file.path);
     node.stop();
@@ -275,7 +283,8 @@ fn what_the_log_has_lost_is_counted_and_told() {
     node.stop();
     let node = Node::start(folder.path());
     assert_eq!(node.history.status().gap, oldest - 1, "it is remembered");
-    let findings = drover_history::check(&node.lake(), Some(oldest..5_001), true).unwrap();
+    let findings =
+        drover_history::check(&node.lake(), Some(oldest..5_001), true, &drover_objects::S3::default()).unwrap();
     assert_eq!(findings.len(), 1);
     assert!(findings[0].problem.contains(&format!("{} positions", oldest - 1)), "{findings:?}");
     node.stop();

@@ -7,6 +7,7 @@
 //! - rows = accepted + duplicates + rejected, at every checkpoint;
 //! - an import waits where it would delay a report from a device.
 
+mod buried;
 mod folder;
 mod http;
 mod job;
@@ -20,6 +21,7 @@ pub use job::{Counts, Job, JobId, Options, State};
 pub use store::StoreError;
 
 use drover_answer::now_ms;
+use drover_dead::Dead;
 use drover_formats::Profile;
 use drover_ingest::Admission;
 use landing::{Coming, Landed};
@@ -63,6 +65,7 @@ pub(crate) struct Shared {
     /// Records that the live state has yet to apply.
     live_lag: Box<dyn Fn() -> u64 + Send + Sync>,
     store: Store,
+    dead: Dead,
     jobs: Mutex<Jobs>,
     news: Condvar,
     coming: AtomicU64,
@@ -114,10 +117,11 @@ pub enum LandingError {
 }
 
 /// Opens the imports of a data folder and goes on with those that are not over. `live_lag` gives the records that the
-/// live state has yet to apply.
+/// live state has yet to apply. A job that fails becomes a letter of `dead`, which can have it begin anew.
 pub fn start(
     settings: Settings,
     admission: Arc<Admission>,
+    dead: Dead,
     live_lag: impl Fn() -> u64 + Send + Sync + 'static,
 ) -> Result<(Imports, Running), LandingError> {
     let folder = settings.data.join("imports");
@@ -137,6 +141,7 @@ pub fn start(
         admission,
         live_lag: Box::new(live_lag),
         store,
+        dead,
         jobs: Mutex::new(jobs),
         news: Condvar::new(),
         coming: AtomicU64::new(0),
@@ -149,6 +154,7 @@ pub fn start(
         running.threads.push(thread);
     }
     let imports = Imports(shared);
+    imports.0.dead.register(buried::SOURCE, Arc::new(buried::Again(imports.clone())));
     if let Some((folder, profile)) = imports.0.settings.watched.clone() {
         let options =
             Options { profile: Profile { profile: profile.clone(), ..Profile::default() }, ..Options::default() };
@@ -354,7 +360,7 @@ impl Shared {
     fn give_up(&self, id: JobId) {
         let error = "a fault in Drover ended this import; its log has more. What was accepted stays";
         match self.store.get(id) {
-            Ok(Some(job)) => self.finish(job, State::Failed, Some(error.into())),
+            Ok(Some(job)) => self.fail(job, error.into(), 1),
             Ok(None) => {}
             Err(error) => tracing::error!(job = id, %error, "an import that failed cannot be read"),
         }
@@ -422,6 +428,12 @@ impl Shared {
         self.store.put(job)?;
         self.show(job);
         Ok(())
+    }
+
+    /// Ends a job that cannot go on.
+    fn fail(&self, job: Job, error: String, attempts: u32) {
+        self.bury(&job, &error, attempts);
+        self.finish(job, State::Failed, Some(error));
     }
 
     fn finish(&self, mut job: Job, state: State, error: Option<String>) {

@@ -6,6 +6,7 @@ use crate::Shared;
 use crate::job::{Counts, Job, State};
 use crate::rejected::Rejected;
 use drover_answer::now_ms;
+use drover_dead::Tries;
 use drover_formats::{Row, Telemetry};
 use drover_ingest::{Admitted, Refusal, Tracks};
 use drover_log::{AppendError, CommitError};
@@ -20,13 +21,11 @@ const BLOCK_ROWS: usize = 512;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// An import waits while so many records are not durable, or not live yet: at the rate of a bulk load that is less than
 /// a tenth of a second, so that a report from a device is live as soon as if there was no import.
-const AHEAD_MAX_RECORDS: u64 = 32_768;
+const AHEAD_MAX_RECORDS: u64 = 16_384;
 const HOLD_BACK: Duration = Duration::from_micros(500);
 /// Waits after a failure: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
-/// A file that cannot be read is tried so often again.
-const READ_RETRIES: u32 = 3;
 /// Assets of a file whose ways are remembered; with more they begin anew.
 const TRACKS_MAX: usize = 262_144;
 /// A share of bad rows is judged from so many rows on.
@@ -46,25 +45,31 @@ enum Trouble {
 
 /// Works on a job until it is over or the node stops. What is kept of it is as true as the last checkpoint.
 pub(crate) fn run(shared: &Shared, mut job: Job) {
-    let (mut pause, mut reads) = (RETRY_FIRST, 0);
+    let (mut pause, mut reads) = (RETRY_FIRST, Tries::new(RETRY_FIRST, RETRY_LONGEST));
     loop {
         let rows = job.counts.rows;
         match attempt(shared, &mut job) {
             Ok(()) => return shared.finish(job, State::Done, None),
             Err(Trouble::Stop) if shared.is_closing() => return,
             Err(Trouble::Stop) => return shared.finish(job, State::Stopped, None),
-            Err(Trouble::Fatal(error)) => return shared.finish(job, State::Failed, Some(error)),
-            Err(Trouble::Reading(error)) if reads >= READ_RETRIES => {
-                let error = format!("the file cannot be read, after {} tries: {error}", reads + 1);
-                return shared.finish(job, State::Failed, Some(error));
+            Err(Trouble::Fatal(error)) => return shared.fail(job, error, 1),
+            Err(Trouble::Reading(error)) => match reads.next() {
+                Some(next) => {
+                    pause = next;
+                    job.problem = Some(format!("the file cannot be read: {error}; trying again"));
+                }
+                None => {
+                    let tries = reads.attempts();
+                    let error = format!("the file cannot be read, after {tries} tries: {error}");
+                    return shared.fail(job, error, tries);
+                }
+            },
+            // The file is not at fault: it is tried for as long as it takes.
+            Err(Trouble::Log(problem)) => {
+                pause = if job.counts.rows > rows { RETRY_FIRST } else { (pause * 2).min(RETRY_LONGEST) };
+                job.problem = Some(problem);
             }
-            Err(Trouble::Reading(error)) => {
-                reads += 1;
-                job.problem = Some(format!("the file cannot be read: {error}; trying again"));
-            }
-            Err(Trouble::Log(problem)) => job.problem = Some(problem),
         }
-        pause = if job.counts.rows > rows { RETRY_FIRST } else { (pause * 2).min(RETRY_LONGEST) };
         tracing::warn!(job = job.id, problem = job.problem, ?pause, "an import waits");
         shared.show(&job);
         shared.pause(job.id, pause);
@@ -206,7 +211,7 @@ impl Working<'_> {
         let judged = match draft {
             Err(reject) => Err(Refusal::Reject(reject)),
             Ok(draft) if job.options.dry_run => {
-                draft.check(self.shared.admission.rules(), now).map(|_| None).map_err(Refusal::Reject)
+                self.shared.admission.check(draft, now).map(|()| None).map_err(Refusal::Reject)
             }
             Ok(draft) => self.shared.admission.admit_row(draft, now, &mut self.tracks, &mut self.scratch).map(Some),
         };

@@ -8,10 +8,12 @@
 //!   the first copy may still be on its way to the disk;
 //! - an asset's newest event time never goes back.
 
-use crate::noise::{self, Tracks};
+use crate::enrich::{self, Known};
+use crate::noise::{self, Judged, Tracks};
 use crate::seen::{self, Key, Positions, Runs, Seen};
 use drover_geo::{Limits, Noise, PointE7, Track};
 use drover_log::{AppendError, Log, Position};
+use drover_metadata::Metadata;
 use drover_model::{Draft, Flags, Kind, RecordMut, RecordRef, Reject, RejectCode, Report, Rules};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -153,6 +155,7 @@ pub struct Admission {
     now_ms: AtomicI64,
     /// Of the noise filter; None: no place is flagged.
     limits: Option<Limits>,
+    metadata: Option<Metadata>,
     flagged: [Counter; Noise::ALL.len()],
     /// First log position that no run claims and whose keys are in memory. Held by whoever moves them to disk.
     unclaimed: Mutex<Position>,
@@ -177,6 +180,7 @@ impl Admission {
             in_memory,
             keep_ms: None,
             limits: None,
+            metadata: None,
             now_ms,
             unclaimed,
         })
@@ -184,7 +188,12 @@ impl Admission {
 
     /// Flags places that are noise, or not, as after opening.
     pub fn flagging_noise(self, on: bool) -> Admission {
-        Admission { limits: on.then(|| noise::limits(&self.rules)), ..self }
+        Admission { limits: on.then(Limits::default), ..self }
+    }
+
+    /// Goes by what is known of each asset beforehand; after opening nothing is.
+    pub fn knowing(self, metadata: Option<Metadata>) -> Admission {
+        Admission { metadata, ..self }
     }
 
     /// Forgets reports whose event time is more than `keep_ms` before now and which have left the log: sent again, they
@@ -246,14 +255,22 @@ impl Admission {
 
     /// Lets the tracks of a file see a row that was admitted before.
     pub fn see_row(&self, draft: Draft<'_>, receive_time: i64, tracks: &mut Tracks) {
-        if let (Some(limits), Ok(report)) = (&self.limits, draft.check(&self.rules, receive_time)) {
-            noise::judge(tracks.of(asset_hash(report.kind, &report.id)), &report, limits);
+        let known = self.known(&draft);
+        if let Ok(report) = draft.check(&known.rules, receive_time) {
+            self.track_of_file(tracks, asset_hash(report.kind, &report.id), &report, &known.rules);
         }
     }
 
-    /// What a draft must satisfy.
-    pub fn rules(&self) -> &Rules {
-        &self.rules
+    /// Whether a draft could be admitted, duplicates and conflicts aside.
+    pub fn check(&self, draft: Draft<'_>, receive_time: i64) -> Result<(), Reject> {
+        let known = self.known(&draft);
+        draft.check(&known.rules, receive_time).map(drop)
+    }
+
+    fn known(&self, draft: &Draft<'_>) -> Known {
+        let asset = draft.kind.zip(draft.id.as_deref());
+        let vehicle = self.metadata.as_ref().zip(asset).and_then(|(metadata, (kind, id))| metadata.get(kind, id));
+        Known::new(vehicle, &self.rules)
     }
 
     /// The log that admitted reports go to.
@@ -269,7 +286,8 @@ impl Admission {
         receive_time: i64,
         scratch: &mut Vec<u8>,
     ) -> Result<Admitted, Refusal> {
-        let report = draft.check(&self.rules, receive_time)?;
+        let known = self.known(&draft);
+        let report = draft.check(&known.rules, receive_time)?;
         self.make_room()?;
         if receive_time > self.now_ms.load(Ordering::Relaxed) {
             self.now_ms.store(receive_time, Ordering::Relaxed);
@@ -278,9 +296,9 @@ impl Admission {
         report.encode(scratch);
         let record = RecordMut::new(scratch);
         let hash = asset_hash(report.kind, &report.id);
-        let of_file = self.track_of_file(tracks, hash, &report);
+        let of_file = tracks.map(|tracks| self.track_of_file(tracks, hash, &report, &known.rules));
         let mut shard = self.shard(hash).lock();
-        self.judge(&mut shard, hash, rate, of_file, &report, record)
+        self.judge(&mut shard, hash, rate, of_file, &report, &known, record)
     }
 
     fn judge(
@@ -288,8 +306,9 @@ impl Admission {
         shard: &mut Shard,
         hash: u64,
         rate: Option<DeviceRate>,
-        of_file: Option<(Track, Option<Noise>)>,
+        of_file: Option<Judged>,
         report: &Report<'_>,
+        known: &Known,
         mut record: RecordMut<'_>,
     ) -> Result<Admitted, Refusal> {
         let burst = self.rate.map_or(0.0, |rate| rate.burst);
@@ -316,44 +335,39 @@ impl Admission {
             }
             record.set_flag(Flags::LATE);
         }
-        let (track, noise) = of_file.unwrap_or_else(|| self.track_of(shard, hash, late, report));
-        if let Some(noise) = noise {
+        let judged = of_file.unwrap_or_else(|| self.track_of(shard, hash, late, report, &known.rules));
+        if let Some(noise) = judged.noise {
             record.set_flag(noise::flag(noise));
             self.flagged[noise as usize].increment(1);
         }
+        enrich::add(&mut record, report, &judged, known);
         let position = self.log.append(record.bytes())?;
         self.insert(shard, seen);
         if late && of_file.is_none() {
-            *shard.late_tracks.of(hash) = track;
+            *shard.late_tracks.of(hash) = judged.track;
         }
         let asset = shard.asset(hash, burst);
         asset.raise(event_time);
         if !late {
-            asset.track = track;
+            asset.track = judged.track;
         }
         Ok(Admitted::New { position, late })
     }
 
-    /// The asset's track in its file after this row, and what the row is by it.
-    fn track_of_file(
-        &self,
-        tracks: Option<&mut Tracks>,
-        hash: u64,
-        report: &Report<'_>,
-    ) -> Option<(Track, Option<Noise>)> {
-        let tracks = tracks?;
-        let Some(limits) = &self.limits else { return Some((Track::default(), None)) };
+    /// What the asset's track in its file says of this row, which the track then has seen.
+    fn track_of_file(&self, tracks: &mut Tracks, hash: u64, report: &Report<'_>, rules: &Rules) -> Judged {
+        let Some(limits) = &self.limits else { return Judged::default() };
         let track = tracks.of(hash);
-        let noise = noise::judge(track, report, limits);
-        Some((*track, noise))
+        let judged = noise::judge(*track, report, &noise::limits(limits, rules));
+        *track = judged.track;
+        judged
     }
 
     /// The same of a device's reports. Nothing is changed: the report may still be refused.
-    fn track_of(&self, shard: &mut Shard, hash: u64, late: bool, report: &Report<'_>) -> (Track, Option<Noise>) {
-        let Some(limits) = &self.limits else { return (Track::default(), None) };
-        let mut track = if late { *shard.late_tracks.of(hash) } else { shard.asset(hash, 0.0).track };
-        let noise = noise::judge(&mut track, report, limits);
-        (track, noise)
+    fn track_of(&self, shard: &mut Shard, hash: u64, late: bool, report: &Report<'_>, rules: &Rules) -> Judged {
+        let Some(limits) = &self.limits else { return Judged::default() };
+        let track = if late { *shard.late_tracks.of(hash) } else { shard.asset(hash, 0.0).track };
+        noise::judge(track, report, &noise::limits(limits, rules))
     }
 
     fn duplicate(&self) -> Admitted {

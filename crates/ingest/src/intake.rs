@@ -2,6 +2,7 @@
 //! durable, refused ones are kept. Doors only turn their wire format into items and answers.
 
 use crate::admit::{Admission, Admitted, Refusal};
+use crate::lanes::{Entered, Lane, Lanes, TurnedAway};
 use crate::rejects::{Door, RejectedItem, Rejects};
 use drover_answer::{Problem, ProblemKind, now_ms};
 use drover_formats::{Parsed, parse_report, parse_reports};
@@ -72,6 +73,9 @@ pub enum IntakeError {
     /// Some reports may become durable later: the sender must send again, and gets a duplicate then.
     #[error("reports could not be made durable: {0}")]
     Commit(#[from] CommitError),
+    /// More comes than can be taken; nothing of the request was.
+    #[error("{0}")]
+    TurnedAway(#[from] TurnedAway),
     /// The index of earlier reports cannot be read.
     #[error("earlier reports cannot be looked up: {0}")]
     Lookup(std::io::Error),
@@ -87,7 +91,7 @@ impl From<IntakeError> for Problem {
             IntakeError::Append(AppendError::TooLarge { .. }) => {
                 Problem::new(ProblemKind::TooLarge, "too_large", message, "send fewer readings in one report")
             }
-            IntakeError::Append(AppendError::Overloaded { .. }) => {
+            IntakeError::TurnedAway(_) | IntakeError::Append(AppendError::Overloaded { .. }) => {
                 unavailable("overloaded", "wait as Retry-After says and send again")
             }
             IntakeError::Append(AppendError::Full(_)) | IntakeError::Commit(CommitError::Full(_)) => {
@@ -120,6 +124,7 @@ struct Inner {
     admission: Arc<Admission>,
     log: Log,
     rejects: Rejects,
+    lanes: Lanes,
     meters: [Meters; Door::ALL.len()],
 }
 
@@ -170,16 +175,27 @@ thread_local! {
 }
 
 impl Intake {
-    /// Joins admission and the reject store.
-    pub fn new(admission: Arc<Admission>, log: Log, rejects: Rejects) -> Intake {
+    /// Joins admission and the reject store. `live_position` gives the last position that the live state has applied.
+    pub fn new(
+        admission: Arc<Admission>,
+        log: Log,
+        rejects: Rejects,
+        live_position: impl Fn() -> Position + Send + Sync + 'static,
+    ) -> Intake {
         let meters = Door::ALL.map(Meters::new);
-        Intake(Arc::new(Inner { admission, log, rejects, meters }))
+        let end = log.clone();
+        let lanes = Lanes::new(move || end.next_position().saturating_sub(1 + live_position()));
+        Intake(Arc::new(Inner { admission, log, rejects, lanes, meters }))
     }
 
     /// Takes a body with one report whose kind and id the address gives. On `Ok` it is durable (or was
     /// already). On `Err` it was not acknowledged; a refused one is kept.
     pub async fn take_one(&self, door: Door, address: Addressed<'_>, body: &[u8]) -> Result<Receipt, IntakeError> {
-        match self.judge_one(door, address, parse_report(body)) {
+        let parsed = parse_report(body);
+        let passing = self.0.lanes.turn(Lane::of([&parsed]), 1).await?;
+        let judged = self.judge_one(door, address, parsed);
+        drop(passing);
+        match judged {
             Ok(judged) => self.settle(judged).await,
             Err(error) => {
                 if let Some(kept) = self.keep_refused(door, &error, body) {
@@ -190,8 +206,13 @@ impl Intake {
         }
     }
 
-    /// The first half of [`Intake::take_one`]: on `Ok` the report is in the log's order, and may be
-    /// acknowledged after [`Intake::settle`]. On `Err` nothing is kept yet ([`Intake::keep_refused`]).
+    /// Joins the lane of one report, or lets it pass at once.
+    pub(crate) fn enter(&self, parsed: &Parsed<'_>) -> Result<Entered, TurnedAway> {
+        self.0.lanes.enter(Lane::of([parsed]), 1)
+    }
+
+    /// The second half of [`Intake::take_one`], after its turn has come: on `Ok` the report is in the log's order, and may
+    /// be acknowledged after [`Intake::settle`]. On `Err` nothing is kept yet ([`Intake::keep_refused`]).
     pub fn judge_one(&self, door: Door, address: Addressed<'_>, parsed: Parsed<'_>) -> Result<Judged, IntakeError> {
         let mut judged = Judged::new(door);
         self.judge(parsed.and_then(|draft| at_address(draft, address)), &mut judged.receipt)?;
@@ -218,8 +239,8 @@ impl Intake {
         self.settle(self.judge_many(door, body).await?).await
     }
 
-    /// The first half of [`Intake::take_many`]: everything is in the log's order, nothing may be
-    /// acknowledged yet. Waits for the disk only to keep a body that could not be read at all.
+    /// The first half of [`Intake::take_many`]: waits for its turn; then everything is in the log's order, and nothing may
+    /// be acknowledged yet. Waits for the disk only to keep a body that could not be read at all.
     pub async fn judge_many(&self, door: Door, body: &[u8]) -> Result<Judged, IntakeError> {
         let mut judged = Judged::new(door);
         let items = match parse_reports(body).and_then(check_count) {
@@ -229,6 +250,7 @@ impl Intake {
                 return Err(IntakeError::Reject(reject));
             }
         };
+        let _passing = self.0.lanes.turn(Lane::of(&items), items.len()).await?;
         let mut refused = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
             match self.judge(item, &mut judged.receipt) {

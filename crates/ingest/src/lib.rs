@@ -3,8 +3,10 @@
 
 mod admit;
 mod body;
+mod enrich;
 mod http;
 mod intake;
+mod lanes;
 pub mod mqtt;
 mod noise;
 mod rejects;

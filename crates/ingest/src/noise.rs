@@ -31,16 +31,28 @@ impl Tracks {
     }
 }
 
-/// Judges the report by a track, which may be that of another time.
-pub(crate) fn judge(track: &mut Track, report: &Report<'_>, limits: &Limits) -> Option<Noise> {
-    let fix = fix_of(report)?;
-    if track.head().is_some_and(|(time_ms, _)| fix.time_ms < time_ms) {
-        *track = Track::default();
-    }
-    track.judge(fix, limits)
+/// What a track says of a report.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Judged {
+    /// The track after the report.
+    pub(crate) track: Track,
+    pub(crate) noise: Option<Noise>,
+    /// The good fix before it: its time, ms UTC, and its place.
+    pub(crate) before: Option<(i64, PointE7)>,
 }
 
-fn fix_of(report: &Report<'_>) -> Option<Fix> {
+/// Judges the report by a track, which may be that of another time.
+pub(crate) fn judge(mut track: Track, report: &Report<'_>, limits: &Limits) -> Judged {
+    let Some(fix) = fix_of(report) else { return Judged { track, ..Judged::default() } };
+    if track.head().is_some_and(|(time_ms, _)| fix.time_ms < time_ms) {
+        track = Track::default();
+    }
+    let before = track.head();
+    let noise = track.judge(fix, limits);
+    Judged { track, noise, before }
+}
+
+pub(crate) fn fix_of(report: &Report<'_>) -> Option<Fix> {
     let at = report.position?;
     // The time of a report that came without one is when it came: what admission makes of it only keeps the order.
     let time_ms = if report.flags.has(Flags::NO_EVENT_TIME) { report.receive_time } else { report.event_time };
@@ -48,9 +60,9 @@ fn fix_of(report: &Report<'_>) -> Option<Fix> {
     Some(Fix { time_ms, at, accuracy_m: report.accuracy_m, speed_kmh: report.speed_kmh })
 }
 
-/// What the rules leave to the fleet, and the filter's own numbers.
-pub(crate) fn limits(rules: &Rules) -> Limits {
-    Limits { max_speed_kmh: rules.max_speed_kmh, ..Limits::default() }
+/// The filter's numbers with the top speed of these rules.
+pub(crate) fn limits(limits: &Limits, rules: &Rules) -> Limits {
+    Limits { max_speed_kmh: rules.max_speed_kmh, ..*limits }
 }
 
 /// The flag of a rule.

@@ -14,7 +14,7 @@ mod time;
 
 pub use asset::{AssetRef, ID_MAX_BYTES, Kind, check_id};
 pub use draft::Draft;
-pub use readings::{READINGS_MAX_BYTES, Reading, Readings};
+pub use readings::{DISTANCE_FROM_DEPOT, READINGS_MAX_BYTES, Reading, Readings};
 pub use record::{DecodeError, RECORD_VERSION, RecordMut, RecordRef};
 pub use reject::{Reject, RejectCode};
 pub use report::{Flags, Position, Report};

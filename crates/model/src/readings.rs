@@ -7,6 +7,10 @@ use std::borrow::Cow;
 /// Most bytes that the readings of one report may take, written down.
 pub const READINGS_MAX_BYTES: usize = 4096;
 
+/// The reading under which the way from an asset's depot is told, metres along the great circle. A device that sends
+/// a reading of this name has the last word.
+pub const DISTANCE_FROM_DEPOT: &str = "distance_from_depot_m";
+
 const NUMBER: u8 = 1;
 const TEXT: u8 = 2;
 const TRUE: u8 = 3;
@@ -26,30 +30,43 @@ pub enum Reading<'a> {
 /// The extra values of one report, in the order in which they came:
 /// (name length u8, name, type u8, value)*, with f64 little-endian or (length u16, UTF-8).
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Readings<'a>(Cow<'a, [u8]>);
+pub struct Readings<'a> {
+    bytes: Cow<'a, [u8]>,
+    /// What Drover adds, metres.
+    distance_from_depot: Option<f32>,
+}
 
 impl<'a> Readings<'a> {
     /// Takes bytes that [`Readings::bytes`] gave.
     pub fn from_bytes(bytes: &'a [u8]) -> Readings<'a> {
-        Readings(Cow::Borrowed(bytes))
+        Readings { bytes: Cow::Borrowed(bytes), distance_from_depot: None }
     }
 
-    /// The bytes to write down.
+    pub(crate) fn set_bytes(&mut self, bytes: &'a [u8]) {
+        self.bytes = Cow::Borrowed(bytes);
+    }
+
+    pub(crate) fn set_distance_from_depot(&mut self, metres: f32) {
+        self.distance_from_depot = Some(metres);
+    }
+
+    /// The bytes to write down, without what was derived.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// Takes every value away and keeps the room for others.
     pub fn clear(&mut self) {
-        match &mut self.0 {
+        match &mut self.bytes {
             Cow::Owned(bytes) => bytes.clear(),
             Cow::Borrowed(bytes) => *bytes = &[],
         }
+        self.distance_from_depot = None;
     }
 
     /// True without any reading.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.bytes.is_empty() && self.distance_from_depot.is_none()
     }
 
     /// Adds one value; a value that has the name already is replaced. On error nothing was changed.
@@ -73,7 +90,7 @@ impl<'a> Readings<'a> {
                 format!("a reading's name has {} bytes; allowed is 1 to 64", name.len()),
             ));
         }
-        if self.0.len() + 2 + name.len() + value_bytes > READINGS_MAX_BYTES {
+        if self.bytes.len() + 2 + name.len() + value_bytes > READINGS_MAX_BYTES {
             return Err(Reject::new(
                 RejectCode::TooLong,
                 "readings",
@@ -81,7 +98,7 @@ impl<'a> Readings<'a> {
             ));
         }
         self.remove(name);
-        let out = self.0.to_mut();
+        let out = self.bytes.to_mut();
         out.push(name.len() as u8);
         out.extend_from_slice(name.as_bytes());
         match value {
@@ -101,13 +118,13 @@ impl<'a> Readings<'a> {
 
     /// Names are few and hardly ever come twice: a walk is cheaper than a table.
     fn remove(&mut self, name: &str) {
-        let mut rest: &[u8] = &self.0;
+        let mut rest: &[u8] = &self.bytes;
         loop {
-            let start = self.0.len() - rest.len();
+            let start = self.bytes.len() - rest.len();
             match next_reading(&mut rest) {
                 Some((found, _)) if found == name => {
-                    let end = self.0.len() - rest.len();
-                    self.0.to_mut().drain(start..end);
+                    let end = self.bytes.len() - rest.len();
+                    self.bytes.to_mut().drain(start..end);
                     return;
                 }
                 Some(_) => {}
@@ -116,9 +133,15 @@ impl<'a> Readings<'a> {
         }
     }
 
-    /// The values in order. Bytes that make no sense end the walk.
+    /// The values in order, what was derived last. Bytes that make no sense end the walk.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Reading<'_>)> {
-        let mut rest: &[u8] = &self.0;
+        let derived = self.distance_from_depot.map(|metres| (DISTANCE_FROM_DEPOT, Reading::Number(metres.into())));
+        self.sent().chain(derived)
+    }
+
+    /// The values that the device sent, in order.
+    pub fn sent(&self) -> impl Iterator<Item = (&str, Reading<'_>)> {
+        let mut rest: &[u8] = &self.bytes;
         std::iter::from_fn(move || next_reading(&mut rest))
     }
 }

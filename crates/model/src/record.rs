@@ -7,7 +7,8 @@
 //!
 //! Little-endian. A reader skips fields it does not know, and a field that is absent reads as none,
 //! so fields may be added without a new version. What a resend changes (flags, receive time) stands
-//! in front, so that one hash over the rest tells a duplicate from a conflict.
+//! in front, and what Drover derived stands at the end, where flags tell how much it is: one hash over
+//! the rest tells a duplicate from a conflict.
 
 use crate::{Flags, Kind, Position, Readings, Report, Status};
 use std::borrow::Cow;
@@ -36,6 +37,11 @@ const STATUS: u8 = 6 << 3 | WIDTH_1;
 const ORDER_ID: u8 = 7 << 3 | WIDTH_BYTES;
 const CITY: u8 = 8 << 3 | WIDTH_BYTES;
 const READINGS: u8 = 9 << 3 | WIDTH_BYTES;
+const DEPOT_DISTANCE: u8 = 10 << 3 | WIDTH_4;
+
+/// Flags of the fields at the end that no device sent; each field takes [`DERIVED_BYTES`].
+const DERIVED: u16 = Flags::DERIVED_SPEED | Flags::DERIVED_HEADING | Flags::DEPOT;
+const DERIVED_BYTES: usize = 5;
 
 /// Why bytes are not a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -151,7 +157,8 @@ fn read_field<'a>(bytes: &'a [u8], report: &mut Report<'a>) -> Option<&'a [u8]> 
         STATUS => report.status = Status::from_number(value[0]),
         ORDER_ID => report.order_id = Some(Cow::Borrowed(std::str::from_utf8(value).ok()?)),
         CITY => report.city = Some(Cow::Borrowed(std::str::from_utf8(value).ok()?)),
-        READINGS => report.readings = Readings::from_bytes(value),
+        READINGS => report.readings.set_bytes(value),
+        DEPOT_DISTANCE => report.readings.set_distance_from_depot(f32_at(value)),
         _ => {} // a field of a later build
     }
     Some(rest)
@@ -183,7 +190,12 @@ impl<'a> RecordRef<'a> {
     /// Everything that a resend repeats: kind, event time, id, fields. Its hash tells a duplicate
     /// from a conflict.
     pub fn content(self) -> &'a [u8] {
-        &self.0[KIND_AT..]
+        let derived = (self.flags() & DERIVED).count_ones() as usize * DERIVED_BYTES;
+        &self.0[KIND_AT..self.0.len().saturating_sub(derived).max(KIND_AT)]
+    }
+
+    fn flags(self) -> u16 {
+        u16::from_le_bytes([self.0[FLAGS_AT], self.0[FLAGS_AT + 1]])
     }
 
     /// Kind, event time and id: what makes a report unique.
@@ -214,11 +226,11 @@ impl<'a> RecordRef<'a> {
 
 /// A record that admission may still stamp before it goes to the log.
 #[derive(Debug)]
-pub struct RecordMut<'a>(&'a mut [u8]);
+pub struct RecordMut<'a>(&'a mut Vec<u8>);
 
 impl<'a> RecordMut<'a> {
     /// Takes bytes that [`Report::encode`] just wrote.
-    pub fn new(bytes: &'a mut [u8]) -> RecordMut<'a> {
+    pub fn new(bytes: &'a mut Vec<u8>) -> RecordMut<'a> {
         debug_assert_eq!(bytes[0], RECORD_VERSION);
         RecordMut(bytes)
     }
@@ -235,8 +247,31 @@ impl<'a> RecordMut<'a> {
 
     /// Adds a flag.
     pub fn set_flag(&mut self, flag: u16) {
-        let flags = u16::from_le_bytes([self.0[FLAGS_AT], self.0[FLAGS_AT + 1]]) | flag;
+        let flags = self.view().flags() | flag;
         self.0[FLAGS_AT..FLAGS_AT + 2].copy_from_slice(&flags.to_le_bytes());
+    }
+
+    /// Adds a speed that the device did not say, km/h.
+    pub fn derive_speed(&mut self, kmh: f32) {
+        self.derive(Flags::DERIVED_SPEED, SPEED, kmh);
+    }
+
+    /// Adds a heading that the device did not say, 0 up to but not including 360.
+    pub fn derive_heading(&mut self, deg: f32) {
+        self.derive(Flags::DERIVED_HEADING, HEADING, deg);
+    }
+
+    /// Adds the way from the asset's depot, metres. It is read back as the reading [`DISTANCE_FROM_DEPOT`].
+    ///
+    /// [`DISTANCE_FROM_DEPOT`]: crate::DISTANCE_FROM_DEPOT
+    pub fn derive_distance_from_depot(&mut self, metres: f32) {
+        self.derive(Flags::DEPOT, DEPOT_DISTANCE, metres);
+    }
+
+    fn derive(&mut self, flag: u16, tag: u8, value: f32) {
+        debug_assert!(self.view().flags() & flag == 0, "derived twice");
+        self.set_flag(flag);
+        put_f32(self.0, tag, Some(value));
     }
 
     /// The finished record.

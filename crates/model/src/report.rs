@@ -50,6 +50,12 @@ impl Flags {
     pub const STUCK_CLOCK: u16 = 32;
     /// Exactly 0, 0: the receiver knows no place.
     pub const NO_FIX: u16 = 64;
+    /// The device said neither speed nor heading: the speed is that from the fix before to this one.
+    pub const DERIVED_SPEED: u16 = 128;
+    /// The same of the heading.
+    pub const DERIVED_HEADING: u16 = 256;
+    /// Drover measured the way from the depot. Of interest to readers of records only, so that it has no word.
+    pub(crate) const DEPOT: u16 = 512;
     /// Any of the flags that say that the asset was not at this place at this time.
     pub const NOISE: u16 = 4 | 8 | 16 | 32 | 64;
     /// Those of them that say that it was not at this place at all.
@@ -67,7 +73,7 @@ impl Flags {
 
     /// The words of the set flags.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [(u16, &str); 7] = [
+        const NAMES: [(u16, &str); 9] = [
             (Flags::NO_EVENT_TIME, "no_event_time"),
             (Flags::LATE, "late"),
             (Flags::JUMP, "jump"),
@@ -75,6 +81,8 @@ impl Flags {
             (Flags::PARKED_DRIFT, "parked_drift"),
             (Flags::STUCK_CLOCK, "stuck_clock"),
             (Flags::NO_FIX, "no_fix"),
+            (Flags::DERIVED_SPEED, "derived_speed"),
+            (Flags::DERIVED_HEADING, "derived_heading"),
         ];
         NAMES.into_iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, name)| name)
     }

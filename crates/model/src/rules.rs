@@ -2,7 +2,7 @@
 //! those a fleet may want to change are fields.
 
 /// Limits that an operator may change.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
     /// Fastest plausible speed, km/h.
     pub max_speed_kmh: f64,

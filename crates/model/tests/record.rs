@@ -1,7 +1,9 @@
 //! The written form of a report: whatever is written is read back, and records of other builds are
 //! read as far as they can be.
 
-use drover_model::{DecodeError, Draft, Flags, Kind, Reading, Readings, RecordMut, RecordRef, Report, Rules};
+use drover_model::{
+    DISTANCE_FROM_DEPOT, DecodeError, Draft, Flags, Kind, Reading, Readings, RecordMut, RecordRef, Report, Rules,
+};
 use proptest::prelude::*;
 
 const NOW: i64 = 1_790_000_000_000;
@@ -84,6 +86,34 @@ fn stamping_changes_flags_and_time_and_nothing_else() {
     let stamped = Report::decode(&bytes).unwrap();
     assert!(stamped.flags.has(Flags::LATE));
     assert_eq!((stamped.event_time, stamped.position), (NOW, report.position));
+}
+
+#[test]
+fn what_is_derived_is_read_back_and_is_no_part_of_what_a_resend_repeats() {
+    let sent = Draft { speed_kmh: None, heading_deg: None, ..full() };
+    let mut bytes = encode(&sent.check(&Rules::default(), NOW).unwrap());
+    let mut record = RecordMut::new(&mut bytes);
+    let content = record.view().content().to_vec();
+    record.derive_speed(36.5);
+    record.derive_heading(90.0);
+    record.derive_distance_from_depot(1234.5);
+    assert_eq!(record.view().content(), content);
+    let read = Report::decode(&bytes).unwrap();
+    assert_eq!((read.speed_kmh, read.heading_deg), (Some(36.5), Some(90.0)));
+    let flags: Vec<&str> = read.flags.names().collect();
+    assert_eq!(flags, ["derived_speed", "derived_heading"]);
+    let readings: Vec<_> = read.readings.iter().collect();
+    assert_eq!(readings.last(), Some(&(DISTANCE_FROM_DEPOT, Reading::Number(1234.5))));
+    assert_eq!(readings.len(), read.readings.sent().count() + 1, "what was sent is there as before");
+}
+
+#[test]
+fn flags_of_derived_fields_that_are_not_there_make_no_reader_fall() {
+    let mut bytes = encode(&full().check(&Rules::default(), NOW).unwrap());
+    RecordMut::new(&mut bytes).set_flag(u16::MAX);
+    for length in 21 + usize::from(bytes[20])..=bytes.len() {
+        RecordRef::new(&bytes[..length]).unwrap().content();
+    }
 }
 
 #[test]

@@ -62,6 +62,10 @@ pub struct Config {
     pub device_burst_reports: f32,
     /// Flag places that are noise (jumps, drift while parked …): they stay in history and move nothing.
     pub noise_filter: bool,
+    /// File or address of what is known of vehicles beforehand: top speed, depot, class. Not set: nothing is.
+    pub metadata_source: Option<String>,
+    /// What was not confirmed for so long is no longer fresh, seconds; an address is asked again before that.
+    pub metadata_ttl_s: u32,
     /// Up to this age an asset is live, seconds.
     pub live_s: u32,
     /// Up to this age an asset is stale, beyond it offline, seconds.
@@ -82,10 +86,36 @@ pub struct Config {
     pub history_flush_interval_s: u32,
     /// Days of reports older than this leave the lake; not set: never.
     pub history_keep_days: Option<u32>,
+    /// Where new files of the lake go: a folder or `s3://bucket/prefix`. Not set: the lake's own folder.
+    pub history_store: Option<String>,
+    /// Days of reports older than this go to the warm store.
+    pub history_warm_days: Option<u32>,
+    /// Where: a folder or `s3://bucket/prefix`.
+    pub history_warm_store: Option<String>,
+    /// Days of reports older than this go to the cold store.
+    pub history_cold_days: Option<u32>,
+    /// Where: a folder or `s3://bucket/prefix`.
+    pub history_cold_store: Option<String>,
+    /// Memory for pieces of files in stores that were read lately, MiB.
+    pub history_store_cache_mib: u32,
+    /// Only tell what would move on or leave for its age (`drover tiers`), and leave it where it is.
+    pub tiers_dry_run: bool,
+    /// Address of the S3-compatible store; not set: Amazon's, of the region.
+    pub s3_endpoint: Option<String>,
+    /// Its region.
+    pub s3_region: String,
+    /// Name of the key to it; not set: what the machine has (AWS_ACCESS_KEY_ID, a role).
+    pub s3_access_key_id: Option<String>,
+    /// File with the key itself.
+    pub s3_secret_access_key_file: Option<PathBuf>,
+    /// PEM file of the authorities that vouch for it, besides the system's.
+    pub s3_ca: Option<PathBuf>,
     /// So long other readers of the lake may use a picture of it that has been replaced, seconds.
     pub history_snapshot_keep_s: u32,
     /// Readings that become columns of their own: `name:number`, `name:text` or `name:bool`.
     pub history_readings: Vec<String>,
+    /// Dead letters leave so long after they failed last, days.
+    pub dead_letters_keep_days: u32,
     /// Imported files that are worked on at once; others wait.
     pub imports_at_once: u32,
     /// Largest file that is imported, MiB.
@@ -131,6 +161,8 @@ impl Default for Config {
             device_reports_per_s: None,
             device_burst_reports: 10_000.0,
             noise_filter: true,
+            metadata_source: None,
+            metadata_ttl_s: 3600,
             live_s: 60,
             offline_s: 300,
             max_watchers: 20_000,
@@ -141,8 +173,21 @@ impl Default for Config {
             rejects_max_size_mib: 256,
             history_flush_interval_s: 60,
             history_keep_days: None,
+            history_store: None,
+            history_warm_days: None,
+            history_warm_store: None,
+            history_cold_days: None,
+            history_cold_store: None,
+            history_store_cache_mib: 32,
+            tiers_dry_run: false,
+            s3_endpoint: None,
+            s3_region: drover_objects::S3::default().region,
+            s3_access_key_id: None,
+            s3_secret_access_key_file: None,
+            s3_ca: None,
             history_snapshot_keep_s: 3600,
             history_readings: Vec::new(),
+            dead_letters_keep_days: 14,
             imports_at_once: 2,
             import_max_mib: 16 * 1024,
             import_folder: None,
@@ -181,19 +226,24 @@ pub struct Flags {
 impl Config {
     /// Reads file, environment and flags, and checks them.
     pub fn load(file: Option<&Path>, flags: &Flags) -> anyhow::Result<Config> {
+        let config = Config::read(file, flags)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The same without the checks that only a node which serves must pass.
+    pub fn read(file: Option<&Path>, flags: &Flags) -> anyhow::Result<Config> {
         let mut figment = Figment::from(Serialized::defaults(Config::default()));
         if let Some(file) = file {
             let text = std::fs::read_to_string(file).with_context(|| format!("configuration {}", file.display()))?;
             figment = figment.merge(Toml::string(&text));
         }
-        let config: Config = figment
+        figment
             // Variables of the command line and of the tests, not settings of the node.
             .merge(Env::prefixed("DROVER_").ignore(&["log", "bin", "shared", "ci_cache"]))
             .merge(Serialized::defaults(flags))
             .extract()
-            .map_err(|error| anyhow::anyhow!(explain(&error)))?;
-        config.check()?;
-        Ok(config)
+            .map_err(|error| anyhow::anyhow!(explain(&error)))
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -212,6 +262,7 @@ impl Config {
             bail!("tls_certificate and tls_key go together; one of them is missing");
         }
         for (key, value, range) in [
+            ("metadata_ttl_s", u64::from(self.metadata_ttl_s), 1..=31_536_000),
             ("live_s", u64::from(self.live_s), 1..=86_400),
             ("offline_s", u64::from(self.offline_s), u64::from(self.live_s)..=31_536_000),
             ("log_segment_mib", u64::from(self.log_segment_mib), 1..=1024),
@@ -219,6 +270,10 @@ impl Config {
             ("snapshot_interval_s", u64::from(self.snapshot_interval_s), 1..=86_400),
             ("history_flush_interval_s", u64::from(self.history_flush_interval_s), 1..=86_400),
             ("history_keep_days", u64::from(self.history_keep_days.unwrap_or(1)), 1..=36_500),
+            ("history_warm_days", u64::from(self.history_warm_days.unwrap_or(1)), 1..=36_500),
+            ("history_cold_days", u64::from(self.history_cold_days.unwrap_or(1)), 1..=36_500),
+            ("history_store_cache_mib", u64::from(self.history_store_cache_mib), 4..=65_536),
+            ("dead_letters_keep_days", u64::from(self.dead_letters_keep_days), 1..=36_500),
             ("imports_at_once", u64::from(self.imports_at_once), 1..=64),
             ("import_max_mib", self.import_max_mib, 1..=1_048_576),
             ("sql_timeout_s", u64::from(self.sql_timeout_s), 1..=3600),
@@ -229,6 +284,11 @@ impl Config {
             if !range.contains(&value) {
                 bail!("{key} is {value}; allowed is {} to {}", range.start(), range.end());
             }
+        }
+        self.tiers()?;
+        self.new_files()?;
+        if let Some(source) = &self.metadata_source {
+            drover_metadata::Source::parse(source)?;
         }
         for (name, profile) in &self.import_profiles {
             profile.check().with_context(|| format!("import_profiles.{name}"))?;

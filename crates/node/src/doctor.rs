@@ -1,12 +1,13 @@
 //! Is a data folder whole? Looks at every log and at history; changes nothing, and may run beside a node.
 
+use crate::Config;
 use anyhow::Context;
 use drover_history::Finding;
 use drover_log::{Damage, Stream, verify};
-use std::path::Path;
 
-/// Everything that is wrong in a data folder, logs first. `deep` reads every row of history.
-pub fn look_into(data: &Path, deep: bool) -> anyhow::Result<Vec<Finding>> {
+/// Everything that is wrong in the data folder of this configuration, logs first. `deep` reads every row of history.
+pub fn look_into(config: &Config, deep: bool) -> anyhow::Result<Vec<Finding>> {
+    let data = &config.data;
     let mut findings = Vec::new();
     for stream in Stream::ALL {
         let folder = stream.folder(&data.join("log"));
@@ -17,7 +18,7 @@ pub fn look_into(data: &Path, deep: bool) -> anyhow::Result<Vec<Finding>> {
     }
     let lake = data.join("lake");
     if lake.is_dir() {
-        let found = drover_history::check(&lake, None, deep);
+        let found = drover_history::check(&lake, None, deep, &config.s3()?);
         findings.extend(found.with_context(|| format!("history in {}", lake.display()))?);
     }
     Ok(findings)

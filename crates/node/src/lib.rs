@@ -3,9 +3,11 @@
 //! and nowhere else: the live state, history, and the reading-back of seen reports at start.
 
 mod config;
+mod dead;
 mod doctor;
 mod meters;
 mod mqtt;
+mod stores;
 
 pub use config::{Config, Flags};
 pub use doctor::look_into;
@@ -14,12 +16,15 @@ pub use drover_history::Finding;
 
 use anyhow::Context;
 use axum::serve::ListenerExt;
+use drover_answer::now_ms;
 use drover_api::{Extra, NodeFacts, Ops, Past, PastState, SqlState, write_asset};
+use drover_dead::Dead;
 use drover_history::{History, ReadingColumn};
 use drover_imports::Imports;
 use drover_ingest::{Admission, DeviceRate, Intake, Rejects};
 use drover_live::{Live, Running};
 use drover_log::{Log, ReadError, Retention, SegmentEngine, SegmentSettings, Stream};
+use drover_metadata::Metadata;
 use drover_model::{RecordRef, Rules};
 use drover_query::Engine;
 use mqtt::Mqtt;
@@ -47,6 +52,8 @@ pub struct Node {
     following: Running,
     historian: drover_history::Running,
     importing: drover_imports::Running,
+    dead: Dead,
+    knowing: Option<drover_metadata::Running>,
     upkeep: Upkeep,
 }
 
@@ -69,28 +76,55 @@ impl Node {
                 write_asset(seen, Extra::default(), out);
             }),
         )?;
-        let admission = Arc::new(recover(config, &reports, &live).await?);
+        let (metadata, knowing) = metadata(config)?.unzip();
+        let admission = Arc::new(recover(config, metadata.clone(), &reports, &live).await?);
         tracing::info!(
             assets = live.len(),
             position = live.applied(),
             seconds = opened.elapsed().as_secs_f64(),
             "state is up to date"
         );
-        let intake = Intake::new(admission.clone(), reports.clone(), Rejects::new(rejects.clone()));
+        let dead = dead::open(config)?;
+        dead::Readmit(admission.clone()).register(&dead);
+        let intake = Intake::new(admission.clone(), reports.clone(), Rejects::new(rejects.clone()), {
+            let live = live.clone();
+            move || live.applied()
+        });
         let ops = Ops {
             live: live.clone(),
             node: Arc::new(NodeFacts { region: config.region.clone(), mode: "dev", epoch, demo }),
             ready: readiness(&reports),
-            metrics: meters::with_gauges(render_metrics, &live, &[("reports", &reports), ("rejects", &rejects)]),
+            metrics: meters::with_gauges(
+                render_metrics,
+                &live,
+                metadata.clone(),
+                dead.clone(),
+                &[("reports", &reports), ("rejects", &rejects)],
+            ),
+            metadata,
         };
         let mqtt = Mqtt::open(config, &intake, &live).await?;
-        let (history, historian) = drover_history::follow(&reports, history_settings(config)?)?;
+        let (history, historian) = drover_history::follow(&reports, history_settings(config, &dead)?)?;
         let past = past(config, &reports, history)?;
-        let (imports, importing) = imports(config, &admission, &live)?;
-        let doors = drover_ingest::routes(intake).merge(drover_imports::routes(imports));
+        let (imports, importing) = imports(config, &admission, &dead, &live)?;
+        let doors = drover_ingest::routes(intake)
+            .merge(drover_imports::routes(imports))
+            .merge(drover_dead::routes(dead.clone()));
         let router = drover_api::router(doors, mqtt.broker.clone(), past, ops);
-        let upkeep = Upkeep::start(config, admission, reports.clone(), rejects)?;
-        Ok(Node { listener, router, mqtt, reports, live, following: running, historian, importing, upkeep })
+        let upkeep = Upkeep::start(config, admission, dead.clone(), reports.clone(), rejects)?;
+        Ok(Node {
+            listener,
+            router,
+            mqtt,
+            reports,
+            live,
+            following: running,
+            historian,
+            importing,
+            dead,
+            knowing,
+            upkeep,
+        })
     }
 
     /// The open doors, HTTP first.
@@ -125,6 +159,9 @@ impl Node {
         self.mqtt.stop().await;
         tokio::task::spawn_blocking(move || {
             self.importing.stop();
+            // They hold the imports, which hold the letters.
+            self.dead.forget_handlers();
+            drop(self.knowing);
             self.upkeep.stop();
             self.following.stop();
             self.historian.stop();
@@ -172,7 +209,7 @@ fn live_settings(config: &Config) -> drover_live::Settings {
     }
 }
 
-fn history_settings(config: &Config) -> anyhow::Result<drover_history::Settings> {
+fn history_settings(config: &Config, dead: &Dead) -> anyhow::Result<drover_history::Settings> {
     let columns = config.history_readings.iter().map(|text| ReadingColumn::parse(text));
     Ok(drover_history::Settings {
         region: config.region.clone(),
@@ -180,6 +217,12 @@ fn history_settings(config: &Config) -> anyhow::Result<drover_history::Settings>
         flush_interval: Duration::from_secs(config.history_flush_interval_s.into()),
         keep_days: config.history_keep_days,
         snapshot_keep: Duration::from_secs(config.history_snapshot_keep_s.into()),
+        store: config.new_files()?,
+        tiers: config.tiers()?,
+        dry_run: config.tiers_dry_run,
+        refused: Some(dead::of_history(dead)),
+        s3: config.s3()?,
+        store_cache_bytes: (config.history_store_cache_mib as usize) << 20,
         ..drover_history::Settings::new(config.data.join("lake"))
     })
 }
@@ -201,6 +244,7 @@ fn past(config: &Config, reports: &Log, history: History) -> anyhow::Result<Past
 fn imports(
     config: &Config,
     admission: &Arc<Admission>,
+    dead: &Dead,
     live: &Live,
 ) -> anyhow::Result<(Imports, drover_imports::Running)> {
     let settings = drover_imports::Settings {
@@ -212,12 +256,23 @@ fn imports(
     };
     let (log, live) = (admission.log().clone(), live.clone());
     let live_lag = move || log.durable_position().saturating_sub(live.applied());
-    drover_imports::start(settings, admission.clone(), live_lag).context("imports")
+    drover_imports::start(settings, admission.clone(), dead.clone(), live_lag).context("imports")
+}
+
+/// What is known of assets beforehand, if the operator names a source.
+fn metadata(config: &Config) -> anyhow::Result<Option<(Metadata, drover_metadata::Running)>> {
+    let Some(source) = &config.metadata_source else { return Ok(None) };
+    let settings = drover_metadata::Settings {
+        ttl: Duration::from_secs(config.metadata_ttl_s.into()),
+        keep: Some(config.data.join("metadata.kept")),
+        ..drover_metadata::Settings::new(drover_metadata::Source::parse(source)?)
+    };
+    Ok(Some(Metadata::start(settings).context("metadata_source")?))
 }
 
 /// Opens admission and gives it back what it must know before the first report: the keys that are in
 /// the log but in no run, and every asset's newest event time.
-async fn recover(config: &Config, reports: &Log, live: &Live) -> anyhow::Result<Admission> {
+async fn recover(config: &Config, metadata: Option<Metadata>, reports: &Log, live: &Live) -> anyhow::Result<Admission> {
     let rules =
         Rules { max_speed_kmh: config.max_speed_kmh, max_clock_ahead_ms: i64::from(config.max_clock_ahead_s) * 1000 };
     let rate = match config.device_reports_per_s {
@@ -228,8 +283,9 @@ async fn recover(config: &Config, reports: &Log, live: &Live) -> anyhow::Result<
     let folder = config.data.join("seen");
     let admission = Admission::open(reports.clone(), &folder, rules, rate)
         .with_context(|| format!("index of seen reports in {}", folder.display()))?
-        // As long as history has a report, it is known when it is sent again.
         .flagging_noise(config.noise_filter)
+        .knowing(metadata)
+        // As long as history has a report, it is known when it is sent again.
         .keeping(config.history_keep_days.map(|days| i64::from(days) * 86_400_000));
     let log = reports.clone();
     let admission = tokio::task::spawn_blocking(move || read_back(&log, admission)).await??;
@@ -288,7 +344,13 @@ struct Upkeep {
 }
 
 impl Upkeep {
-    fn start(config: &Config, admission: Arc<Admission>, reports: Log, rejects: Log) -> anyhow::Result<Upkeep> {
+    fn start(
+        config: &Config,
+        admission: Arc<Admission>,
+        dead: Dead,
+        reports: Log,
+        rejects: Log,
+    ) -> anyhow::Result<Upkeep> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = {
             let stop = stop.clone();
@@ -309,6 +371,9 @@ impl Upkeep {
                 if Instant::now() >= due {
                     retain(&reports, &of_reports);
                     retain(&rejects, &of_rejects);
+                    if let Err(error) = dead.tidy(now_ms()) {
+                        tracing::error!(%error, "old dead letters could not be removed");
+                    }
                     due = Instant::now() + RETENTION_INTERVAL;
                 }
                 std::thread::sleep(Duration::from_millis(200));

@@ -1,8 +1,10 @@
 //! Metrics in Prometheus' form: the recorder, and gauges that are read from the engines when asked.
 
 use anyhow::Context;
+use drover_dead::Dead;
 use drover_live::Live;
 use drover_log::{Commit, CommitHook, Log};
+use drover_metadata::Metadata;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -54,6 +56,11 @@ fn describe() {
     gauge!("drover_live_index_assets", "Assets in the moving-object index");
     gauge!("drover_live_index_bytes", "Bytes of the moving-object index");
     gauge!("drover_watchers", "Watchers connected");
+    counter!("drover_metadata_lookups_total", "Assets looked up in the metadata, by whether they were there");
+    gauge!("drover_metadata_age_seconds", "Since the source last confirmed the metadata");
+    gauge!("drover_metadata_entries", "Assets in the metadata");
+    counter!("drover_metadata_refresh_failures_total", "Tries to read the metadata that failed");
+    counter!("drover_history_moved_bytes_total", "Bytes of history that moved on for their age, by tier");
     gauge!("drover_senders", "Connections that send reports, by door");
 }
 
@@ -73,6 +80,8 @@ pub fn commit_hook(stream: &'static str) -> CommitHook {
 pub fn with_gauges(
     handle: PrometheusHandle,
     live: &Live,
+    metadata: Option<Metadata>,
+    dead: Dead,
     logs: &[(&'static str, &Log)],
 ) -> Arc<dyn Fn() -> String + Send + Sync> {
     let live = live.clone();
@@ -85,6 +94,10 @@ pub fn with_gauges(
             metrics::gauge!("drover_log_refusing", "stream" => *stream)
                 .set(f64::from(u8::from(stats.full || stats.poisoned)));
         }
+        if let Some(metadata) = &metadata {
+            metadata.publish();
+        }
+        dead.publish();
         let (index_bytes, indexed) = live.index_size();
         metrics::gauge!("drover_live_assets").set(live.len() as f64);
         metrics::gauge!("drover_live_index_assets").set(indexed as f64);

@@ -3,9 +3,8 @@
 
 use crate::error::SqlError;
 use crate::reader::{parse, unreadable};
-use drover_history::LakeFile;
+use drover_history::{FileBytes, LakeFile};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,7 +21,7 @@ fn check(file: &LakeFile, deadline: Instant) -> Result<(), SqlError> {
 }
 
 fn decode(file: &LakeFile, deadline: Instant) -> Result<(), SqlError> {
-    let open = File::open(&file.path).map_err(|error| unreadable(file, &error))?;
+    let open = FileBytes::open(file).map_err(|error| unreadable(file, &error))?;
     parse(file, &open)?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(open).map_err(|error| unreadable(file, &error))?;
     for batch in reader.build().map_err(|error| unreadable(file, &error))? {

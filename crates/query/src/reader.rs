@@ -8,7 +8,7 @@ use datafusion::common::{DataFusionError, exec_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use drover_history::{LakeFile, View};
+use drover_history::{FileBytes, LakeFile, View};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
@@ -18,9 +18,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -72,8 +70,8 @@ impl ParquetFileReaderFactory for Files {
     ) -> datafusion::common::Result<Box<dyn AsyncFileReader + Send>> {
         let Some(Source(source)) = part.extension() else { return exec_err!("a file from outside the lake") };
         self.note(source);
-        let file = File::open(&source.path)
-            .map_err(|error| DataFusionError::External(Box::new(unreadable(source, &error))))?;
+        let file =
+            FileBytes::open(source).map_err(|error| DataFusionError::External(Box::new(unreadable(source, &error))))?;
         let (source, footers, watch) = (source.clone(), self.footers.clone(), self.watch.clone());
         Ok(Box::new(Reader { file, source, footers, watch }))
     }
@@ -83,35 +81,36 @@ pub(crate) fn unreadable(file: &LakeFile, why: &dyn fmt::Display) -> SqlError {
     SqlError::Damaged { file: file.path.clone(), why: why.to_string() }
 }
 
-/// One open file. Reads block the calling thread, which belongs to queries alone.
+/// One open file. Reads of files block the calling thread, which belongs to queries alone.
 struct Reader {
-    file: File,
+    file: FileBytes,
     source: Arc<LakeFile>,
     footers: Arc<Footers>,
     watch: Arc<Watch>,
 }
 
 impl Reader {
-    fn read(&self, range: Range<u64>) -> parquet::errors::Result<Bytes> {
-        let fail = |why: &dyn fmt::Display| ParquetError::External(Box::new(unreadable(&self.source, why)));
-        // A damaged footer can ask for anything; what lies behind the end is not worth allocating for.
-        if range.start > range.end || range.end > self.source.bytes {
-            return Err(fail(&format_args!("bytes {}..{} lie outside it", range.start, range.end)));
-        }
-        let mut bytes = vec![0; (range.end - range.start) as usize];
-        self.file.read_exact_at(&mut bytes, range.start).map_err(|error| fail(&error))?;
+    fn unreadable(&self, why: &dyn fmt::Display) -> ParquetError {
+        ParquetError::External(Box::new(unreadable(&self.source, why)))
+    }
+
+    fn count(&self, bytes: &Bytes) {
         self.watch.bytes_read.fetch_add(bytes.len() as u64, Relaxed);
-        Ok(bytes.into())
     }
 }
 
 impl AsyncFileReader for Reader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        ready(self.read(range)).boxed()
+        let read = self.file.read(range).map_err(|error| self.unreadable(&error));
+        ready(read.inspect(|bytes| self.count(bytes))).boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
-        ready(ranges.into_iter().map(|range| self.read(range)).collect()).boxed()
+        async move {
+            let read = self.file.read_ranges(ranges).await.map_err(|error| self.unreadable(&error));
+            read.inspect(|pieces| pieces.iter().for_each(|piece| self.count(piece)))
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(
@@ -150,7 +149,7 @@ impl Footers {
     }
 
     /// The footer of an open file, parsed at the first use. Files never change, so that the path stands for the bytes.
-    fn of(&self, source: &LakeFile, file: &File) -> Result<Arc<ParquetMetaData>, SqlError> {
+    fn of(&self, source: &LakeFile, file: &FileBytes) -> Result<Arc<ParquetMetaData>, SqlError> {
         if let Some(known) = self.kept.lock().take(&source.path) {
             return Ok(known);
         }
@@ -161,7 +160,7 @@ impl Footers {
 }
 
 /// Reads a footer. Damaged bytes may make the parser panic or find another number of rows; both are told as damage.
-pub(crate) fn parse(source: &LakeFile, file: &File) -> Result<ParquetMetaData, SqlError> {
+pub(crate) fn parse(source: &LakeFile, file: &FileBytes) -> Result<ParquetMetaData, SqlError> {
     let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
     let parsed = catch_unwind(AssertUnwindSafe(|| reader.parse_and_finish(file)));
     let parsed = parsed.map_err(|_| unreadable(source, &"its footer makes no sense"))?;

@@ -15,7 +15,7 @@ use drover_geo::{PointE7, simplify};
 use drover_history::read::{
     Cursor, Fix, Footers, MapAt, ReadError, RouteQuery, coverage, coverage_of, latest_before, map_at, route,
 };
-use drover_history::{History, View};
+use drover_history::{Due, History, View};
 use drover_model::{Kind, format_time, parse_time};
 use points::{Point, Track, write_geojson, write_gpx};
 use serde::{Deserialize, Serialize};
@@ -432,8 +432,37 @@ struct HistoryStatus {
     newest: Option<String>,
     /// Log positions that were lost before history had read them.
     gap: u64,
+    /// What is due for the age of its days: moving to the warm or cold place, or leaving. With `tiers_dry_run` it stays.
+    due: Vec<DueDays>,
     /// What fails at present, and what to do about it.
     error: Option<String>,
+}
+
+/// Files that are due for the age of their days.
+#[derive(Debug, Serialize, ToSchema)]
+struct DueDays {
+    /// `warm`, `cold` or `expire`.
+    action: &'static str,
+    /// From this age on, days.
+    after_days: u32,
+    /// Where they go; none: they leave.
+    place: Option<String>,
+    /// Files that are due now.
+    files: u64,
+    /// Their rows.
+    rows: u64,
+    /// Their bytes.
+    bytes: u64,
+    /// The first moment of the oldest day of them.
+    oldest: Option<String>,
+}
+
+impl From<Due> for DueDays {
+    fn from(due: Due) -> DueDays {
+        let Due { action, after_days, place, files, rows, bytes, oldest_day } = due;
+        let oldest = oldest_day.map(|day| text_of(i64::from(day) * 86_400_000));
+        DueDays { action, after_days, place, files, rows, bytes, oldest }
+    }
 }
 
 /// How history is: what is in files, what is not yet, what fails.
@@ -456,6 +485,7 @@ async fn status(State(past): State<PastState>) -> Json<HistoryStatus> {
         oldest: status.event_time.map(|(oldest, _)| text_of(oldest)),
         newest: status.event_time.map(|(_, newest)| text_of(newest)),
         gap: status.gap,
+        due: status.due.into_iter().map(DueDays::from).collect(),
         error: status.last_error,
     })
 }

@@ -87,7 +87,8 @@ impl Lake {
     fn take(&self, after: usize) {
         let numbered = self.records[after..].iter().zip(after as u64 + 1..);
         let shape = self.store.shared.state.lock().shape.clone();
-        let (chunks, _) = Chunk::of_records(&shape, numbered.map(|(record, position)| (position, record.as_slice())));
+        let numbered = numbered.map(|(record, position)| (position, record.as_slice()));
+        let chunks = Chunk::of_records(&shape, numbered, &mut |_, _, error| panic!("{error}"));
         self.store.shared.change(|state| {
             chunks.into_iter().for_each(|chunk| state.tail.push(Arc::new(chunk)));
             state.position = self.records.len() as u64;
@@ -105,7 +106,7 @@ impl Lake {
             (state.tail.freeze(), state.position, state.shape.schema.clone())
         };
         let files = flush::write(&self.store.table, &schema, &chunks, &self.store.layout).unwrap();
-        let step = Step { add: &files, end: &[], progress: Some((cursor, 0)), message: "reports" };
+        let step = Step { add: &files, progress: Some((cursor, 0)), message: "reports", ..Step::default() };
         let then = |state: &mut State| {
             state.tail.forget(chunks.len());
             state.cursor = cursor;
@@ -120,7 +121,7 @@ impl Lake {
         };
         let Some(chosen) = merge::plan(&files, |_| quiet) else { return };
         let merged = merge::run(&self.store.table, &schema, &chosen, &self.store.layout, &|| true).unwrap().unwrap();
-        let step = Step { add: &[merged], end: &chosen, progress: None, message: "merged files" };
+        let step = Step { add: &[merged], end: &chosen, message: "merged files", ..Step::default() };
         self.store.commit(&step, |_| ()).unwrap();
     }
 

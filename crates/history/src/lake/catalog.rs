@@ -2,6 +2,7 @@
 //! `commit`, what is forgotten in `expire`. Everything here waits for the disk; call it from the lake's threads only.
 
 use super::create::{self, PARTITION_ID, TABLE_ID};
+use super::stores::Stores;
 use super::{CATALOG, DATA, Error, TABLE};
 use crate::ReadingColumn;
 use crate::schema::{READING_COLUMNS_MAX, reading_columns, report_schema};
@@ -26,6 +27,7 @@ pub(crate) struct Catalog {
     pub(crate) data: Arc<Path>,
     pub(crate) schema: SchemaRef,
     pub(crate) head: Head,
+    pub(crate) stores: Arc<Stores>,
 }
 
 /// The newest snapshot, as last seen.
@@ -49,12 +51,12 @@ pub(crate) fn now_ms() -> i64 {
 impl Catalog {
     /// Opens the lake in `folder` and makes it if it is not there. Afterwards the table has at least the columns of
     /// `readings`, and the catalogue knows where it lies now (it may have been moved).
-    pub(crate) fn open(folder: &Path, readings: &[ReadingColumn]) -> Result<Catalog, Error> {
+    pub(crate) fn open(folder: &Path, readings: &[ReadingColumn], stores: Arc<Stores>) -> Result<Catalog, Error> {
         let data = folder.join(DATA);
         let table = data.join(TABLE);
         std::fs::create_dir_all(&table).map_err(Error::file(&table, "making the folder"))?;
         let data = data.canonicalize().map_err(Error::file(&data, "finding the folder"))?;
-        let mut catalog = Catalog::connect(&folder.join(CATALOG), data, false)?;
+        let mut catalog = Catalog::connect(&folder.join(CATALOG), data, stores, false)?;
         catalog.make_if_new()?;
         catalog.check_version()?;
         catalog.note_data_path()?;
@@ -64,16 +66,16 @@ impl Catalog {
     }
 
     /// Opens a lake that is there, for reading only.
-    pub(crate) fn open_to_read(folder: &Path) -> Result<Catalog, Error> {
+    pub(crate) fn open_to_read(folder: &Path, stores: Arc<Stores>) -> Result<Catalog, Error> {
         let data = folder.join(DATA);
         let data = data.canonicalize().map_err(Error::file(&data, "finding the folder"))?;
-        let mut catalog = Catalog::connect(&folder.join(CATALOG), data, true)?;
+        let mut catalog = Catalog::connect(&folder.join(CATALOG), data, stores, true)?;
         catalog.check_version()?;
         catalog.look()?;
         Ok(catalog)
     }
 
-    fn connect(path: &Path, data: PathBuf, read_only: bool) -> Result<Catalog, Error> {
+    fn connect(path: &Path, data: PathBuf, stores: Arc<Stores>, read_only: bool) -> Result<Catalog, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Error::file(path, "starting"))?;
         let mut options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT);
@@ -89,7 +91,7 @@ impl Catalog {
         let connection =
             connection.map_err(|source| Error::Catalog { path: path.into(), action: "opening", source })?;
         let (data, schema) = (data.into(), report_schema(&[]));
-        Ok(Catalog { runtime, connection, path: path.into(), data, schema, head: Head::default() })
+        Ok(Catalog { runtime, connection, path: path.into(), data, schema, head: Head::default(), stores })
     }
 
     pub(super) fn failed(&self, action: &'static str) -> impl FnOnce(sqlx::Error) -> Error + use<> {

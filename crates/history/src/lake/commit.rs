@@ -10,10 +10,10 @@ use super::stats::at;
 use super::widen::{add_column_stats, widen_table};
 use super::writer::Written;
 use super::{Error, TABLE};
-use crate::LakeFile;
+use crate::{LakeFile, Stored};
 use arrow::datatypes::{Schema, SchemaRef};
 use sqlx::{Connection, SqliteConnection};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What is to change.
@@ -22,10 +22,21 @@ pub(crate) struct Change<'a> {
     pub(crate) add: &'a [Written],
     /// Files that end: numbers with their rows and bytes.
     pub(crate) end: &'a [Arc<LakeFile>],
+    /// Files that end, and begin again elsewhere.
+    pub(crate) moved: &'a [Moved],
     pub(crate) cursor: u64,
     pub(crate) gap: u64,
     /// Why, for people who look at the snapshots.
     pub(crate) message: &'static str,
+}
+
+/// A file whose bytes are in another place now.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    pub(crate) from: Arc<LakeFile>,
+    /// Where its copy is.
+    pub(crate) path: PathBuf,
+    pub(crate) stored: Option<Stored>,
 }
 
 impl Catalog {
@@ -39,10 +50,12 @@ impl Catalog {
             if head(&mut transaction).await?.snapshot != expected.snapshot {
                 return Ok(None);
             }
-            if !end_files(&mut transaction, expected.snapshot + 1, change.end).await? {
+            let ended = change.end.iter().chain(change.moved.iter().map(|moved| &moved.from));
+            if !end_files(&mut transaction, expected.snapshot + 1, ended).await? {
                 return Ok(None);
             }
             add_files(&mut transaction, &expected, change.add, &schema, &data).await?;
+            add_moved(&mut transaction, &expected, change, &data).await?;
             widen_table(&mut transaction, change, &schema).await?;
             let next = after(&expected, change);
             add_snapshot(&mut transaction, &next, &changes_made(change), change.message).await?;
@@ -52,7 +65,13 @@ impl Catalog {
         let next = committed.map_err(failed)?.ok_or_else(|| Error::Conflict { path: self.path.clone() })?;
         let first_id = self.head.next_file_id;
         self.head = next;
-        Ok(change.add.iter().zip(first_id..).map(|(written, id)| Arc::new(lake_file(written, id))).collect())
+        let added = change.add.iter().zip(first_id..).map(|(written, id)| Arc::new(lake_file(written, id)));
+        let moved = change.moved.iter().zip(first_id + change.add.len() as i64..);
+        let moved = moved.map(|(moved, id)| {
+            let Moved { from, path, stored } = moved;
+            Arc::new(LakeFile { id, path: path.clone(), stored: stored.clone(), ..LakeFile::clone(from) })
+        });
+        Ok(added.chain(moved).collect())
     }
 
     /// Adds the columns of `schema` behind the `known` first ones in a snapshot of their own.
@@ -89,7 +108,7 @@ impl Catalog {
 fn after(expected: &Head, change: &Change<'_>) -> Head {
     Head {
         snapshot: expected.snapshot + 1,
-        next_file_id: expected.next_file_id + change.add.len() as i64,
+        next_file_id: expected.next_file_id + (change.add.len() + change.moved.len()) as i64,
         cursor: change.cursor,
         gap: change.gap,
         ..*expected
@@ -98,8 +117,9 @@ fn after(expected: &Head, change: &Change<'_>) -> Head {
 
 /// In the words that other readers of the catalogue know.
 fn changes_made(change: &Change<'_>) -> String {
-    let added = (!change.add.is_empty()).then(|| format!("inserted_into_table:{}", IDS.0));
-    let ended = (!change.end.is_empty()).then(|| format!("deleted_from_table:{}", IDS.0));
+    let moves = !change.moved.is_empty();
+    let added = (!change.add.is_empty() || moves).then(|| format!("inserted_into_table:{}", IDS.0));
+    let ended = (!change.end.is_empty() || moves).then(|| format!("deleted_from_table:{}", IDS.0));
     added.into_iter().chain(ended).collect::<Vec<_>>().join(",")
 }
 
@@ -111,6 +131,7 @@ fn lake_file(written: &Written, id: i64) -> LakeFile {
     LakeFile {
         id,
         path: written.path.clone(),
+        stored: written.stored.clone(),
         rows: written.rows,
         bytes: written.bytes,
         footer_bytes: written.footer_bytes,
@@ -126,7 +147,7 @@ fn lake_file(written: &Written, id: i64) -> LakeFile {
 async fn end_files(
     connection: &mut SqliteConnection,
     snapshot: i64,
-    files: &[Arc<LakeFile>],
+    files: impl Iterator<Item = &Arc<LakeFile>>,
 ) -> Result<bool, sqlx::Error> {
     for file in files {
         let sql = "UPDATE ducklake_data_file SET end_snapshot = ? WHERE data_file_id = ? AND end_snapshot IS NULL";
@@ -148,7 +169,7 @@ async fn add_files(
     let sql = "SELECT next_row_id FROM ducklake_table_stats WHERE table_id = ?";
     let mut row_id: i64 = sqlx::query_scalar(sql).bind(IDS.0).fetch_one(&mut *connection).await?;
     for (file, id) in files.iter().zip(expected.next_file_id..) {
-        let path = file.path.strip_prefix(data.join(TABLE)).unwrap_or(&file.path);
+        let (path, relative) = named(&file.path, data);
         sqlx::query(
             "INSERT INTO ducklake_data_file VALUES \
              (?, ?, ?, NULL, NULL, ?, ?, 'parquet', ?, ?, ?, ?, ?, NULL, NULL, NULL)",
@@ -156,8 +177,8 @@ async fn add_files(
         .bind(id)
         .bind(IDS.0)
         .bind(expected.snapshot + 1)
-        .bind(path.to_string_lossy().into_owned())
-        .bind(i64::from(path.is_relative()))
+        .bind(path)
+        .bind(relative)
         .bind(file.rows as i64)
         .bind(file.bytes as i64)
         .bind(file.footer_bytes as i64)
@@ -168,6 +189,49 @@ async fn add_files(
         row_id += file.rows as i64;
         add_partition(connection, id, file.day).await?;
         add_column_stats(connection, id, &file.columns, schema).await?;
+    }
+    Ok(())
+}
+
+/// How the catalogue names a file, and whether that is relative to the table's folder.
+fn named(path: &Path, data: &Path) -> (String, i64) {
+    match path.strip_prefix(data.join(TABLE)) {
+        Ok(within) => (within.to_string_lossy().into_owned(), 1),
+        Err(_) => (path.to_string_lossy().into_owned(), 0),
+    }
+}
+
+/// The rows of moved files again, but for number, snapshot and place.
+async fn add_moved(
+    connection: &mut SqliteConnection,
+    expected: &Head,
+    change: &Change<'_>,
+    data: &Path,
+) -> Result<(), sqlx::Error> {
+    let first_id = expected.next_file_id + change.add.len() as i64;
+    for (moved, id) in change.moved.iter().zip(first_id..) {
+        let (path, relative) = named(&moved.path, data);
+        sqlx::query(
+            "INSERT INTO ducklake_data_file SELECT ?, table_id, ?, NULL, file_order, ?, ?, file_format, record_count, \
+             file_size_bytes, footer_size, row_id_start, partition_id, encryption_key, mapping_id, partial_max \
+             FROM ducklake_data_file WHERE data_file_id = ?",
+        )
+        .bind(id)
+        .bind(expected.snapshot + 1)
+        .bind(path)
+        .bind(relative)
+        .bind(moved.from.id)
+        .execute(&mut *connection)
+        .await?;
+        for sql in [
+            "INSERT INTO ducklake_file_column_stats SELECT ?, table_id, column_id, column_size_bytes, value_count, \
+             null_count, min_value, max_value, contains_nan, extra_stats \
+             FROM ducklake_file_column_stats WHERE data_file_id = ?",
+            "INSERT INTO ducklake_file_partition_value SELECT ?, table_id, partition_key_index, partition_value \
+             FROM ducklake_file_partition_value WHERE data_file_id = ?",
+        ] {
+            sqlx::query(sql).bind(id).bind(moved.from.id).execute(&mut *connection).await?;
+        }
     }
     Ok(())
 }

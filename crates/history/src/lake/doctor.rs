@@ -4,15 +4,17 @@
 
 use super::catalog::{Catalog, IDS};
 use super::live::Found;
+use super::stores::Stores;
 use super::{CATALOG, Error, orphans, sources, writer};
-use crate::LakeFile;
+use crate::{FileBytes, LakeFile};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use drover_objects::S3;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaDataReader;
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,14 +29,16 @@ pub struct Finding {
 
 /// Most memory for the search for rows that are there twice, bytes: one bit per position.
 const SEEN_MAX_BYTES: u64 = 1 << 30;
+/// Memory for pieces of objects.
+const CACHE_BYTES: usize = 16 << 20;
 
 /// Looks at the lake in `folder`. `log` is what the log of reports holds (oldest position, next position), where it is
 /// known. `deep` also decodes every row and looks for positions that are there twice. Err when the catalogue cannot
-/// be read at all.
-pub fn check(folder: &Path, log: Option<Range<u64>>, deep: bool) -> Result<Vec<Finding>, Error> {
-    let folder = folder.to_owned();
+/// be read at all. Files in object stores are looked at too, with the settings of `s3`.
+pub fn check(folder: &Path, log: Option<Range<u64>>, deep: bool, s3: &S3) -> Result<Vec<Finding>, Error> {
+    let (folder, stores) = (folder.to_owned(), Arc::new(Stores::to_read(s3, CACHE_BYTES)));
     // The catalogue has an executor of its own, which must not be started on a thread that belongs to another one.
-    let checking = std::thread::spawn(move || Checking::new(&folder, log, deep)?.run());
+    let checking = std::thread::spawn(move || Checking::new(&folder, log, deep, stores)?.run());
     checking.join().expect("checking does not panic")
 }
 
@@ -47,12 +51,12 @@ struct Checking {
 }
 
 impl Checking {
-    fn new(folder: &Path, log: Option<Range<u64>>, deep: bool) -> Result<Checking, Error> {
+    fn new(folder: &Path, log: Option<Range<u64>>, deep: bool, stores: Arc<Stores>) -> Result<Checking, Error> {
         let path = folder.join(CATALOG);
         if !path.is_file() {
             return Err(Error::unusable(&path, "there is no catalogue here; give the folder of a lake"));
         }
-        let catalog = Catalog::open_to_read(folder)?;
+        let catalog = Catalog::open_to_read(folder, stores)?;
         Ok(Checking { catalog, log, deep, findings: Vec::new(), seen: None })
     }
 
@@ -125,7 +129,7 @@ impl Checking {
 
     /// Reads every row.
     fn decode(&mut self, file: &LakeFile) -> Result<(), String> {
-        let opened = File::open(&file.path).map_err(|error| error.to_string())?;
+        let opened = FileBytes::open(file).map_err(|error| error.to_string())?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|error| error.to_string())?;
         let mut rows = 0;
         for batch in builder.build().map_err(|error| error.to_string())? {
@@ -179,12 +183,20 @@ impl Checking {
 
 /// Size, footer and row count of a file, without decoding rows.
 fn look_at(file: &LakeFile) -> Result<(), String> {
-    let opened = File::open(&file.path).map_err(|error| format!("cannot be opened: {error}"))?;
-    let bytes = opened.metadata().map_err(|error| format!("cannot be looked at: {error}"))?.len();
+    let opened = FileBytes::open(file).map_err(|error| format!("cannot be opened: {error}"))?;
+    let bytes = match &file.stored {
+        None => opened.size(),
+        Some(stored) => match stored.objects().head(stored.key()).map_err(|error| error.to_string())? {
+            Some(meta) => meta.bytes,
+            None => return Err("is not there".into()),
+        },
+    };
     if bytes != file.bytes {
         return Err(format!("has {bytes} bytes where the catalogue says {}", file.bytes));
     }
-    let footer_bytes = writer::footer_bytes(&opened, bytes).map_err(|error| format!("has no footer: {error}"))?;
+    let trailer = opened.read(bytes.saturating_sub(writer::TRAILER_BYTES)..bytes);
+    let footer_bytes = trailer.and_then(|trailer| writer::footer_bytes_of(&trailer));
+    let footer_bytes = footer_bytes.map_err(|error| format!("has no footer: {error}"))?;
     if footer_bytes != file.footer_bytes {
         return Err(format!("has a footer of {footer_bytes} bytes where the catalogue says {}", file.footer_bytes));
     }

@@ -7,7 +7,7 @@ use super::catalog::{Catalog, IDS, now_ms};
 use super::{Error, OURS, TABLE};
 use sqlx::{Connection, Row, SqliteConnection};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,15 +125,15 @@ async fn forget(connection: &mut SqliteConnection, until: i64) -> Result<u64, sq
 }
 
 /// Deletes a file; one that is gone already counts as deleted. Folders that are empty then go too.
-pub(crate) fn delete(scheduled: &Scheduled) -> Result<(), Error> {
-    match std::fs::remove_file(&scheduled.path) {
+pub(crate) fn delete_file(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Error::file(&scheduled.path, "deleting the file")(error));
+            return Err(Error::file(path, "deleting the file")(error));
         }
         _ => {}
     }
     // Day, month, year; a folder with anything in it refuses.
-    for folder in scheduled.path.ancestors().skip(1).take(3) {
+    for folder in path.ancestors().skip(1).take(3) {
         if std::fs::remove_dir(folder).is_err() {
             break;
         }

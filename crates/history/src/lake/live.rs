@@ -38,12 +38,14 @@ impl Catalog {
     fn lake_file(&self, row: &SqliteRow, bounds: &Bounds) -> Result<Found, sqlx::Error> {
         let id: i64 = row.try_get(0)?;
         let path = self.absolute(row.try_get(1)?, row.try_get(2)?);
+        let stored = self.stores.locate(&path).map_err(|error| sqlx::Error::Decode(error.into()))?;
         let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(OURS));
         let known = ours.then(|| file_bounds(bounds, id, &self.schema)).flatten();
         let Some((first, last, event_time, position)) = known else { return Ok(Found::Foreign(path)) };
         Ok(Found::Ours(LakeFile {
             id,
             path,
+            stored,
             rows: row.try_get::<i64, _>(3)? as u64,
             bytes: row.try_get::<i64, _>(4)? as u64,
             footer_bytes: row.try_get::<i64, _>(5)? as u64,

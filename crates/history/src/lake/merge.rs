@@ -106,9 +106,21 @@ mod tests {
     fn file(id: i64, day: i32, rows: u64) -> Arc<LakeFile> {
         let key = Key { kind: Kind::Driver, id: "d-1".into() };
         let (first, last) = (key.clone(), key);
-        let path = format!("/lake/{id}.parquet").into();
+        let (path, stored) = (format!("/lake/{id}.parquet").into(), None);
         let (event_time, position) = (0..=0, 1..=1);
-        Arc::new(LakeFile { id, path, rows, bytes: rows * 12, footer_bytes: 1, day, first, last, event_time, position })
+        Arc::new(LakeFile {
+            id,
+            path,
+            stored,
+            rows,
+            bytes: rows * 12,
+            footer_bytes: 1,
+            day,
+            first,
+            last,
+            event_time,
+            position,
+        })
     }
 
     /// Files of one day with these rows, numbered from 0.

@@ -17,6 +17,8 @@ pub(crate) mod orphans;
 pub(crate) mod sources;
 pub(crate) mod stats;
 pub(crate) mod store;
+pub(crate) mod stores;
+pub(crate) mod tiers;
 mod widen;
 pub(crate) mod writer;
 
@@ -27,6 +29,8 @@ use std::path::{Path, PathBuf};
 pub(crate) const CATALOG: &str = "catalog.sqlite";
 /// The folder of all data in the lake's folder.
 pub(crate) const DATA: &str = "data";
+/// The folder of files that are on their way to a store, in the lake's folder.
+pub(crate) const STAGING: &str = "staging";
 /// The table's folder in the data folder.
 pub(crate) const TABLE: &str = "main/reports";
 /// How the names of files that Drover wrote begin. Files of others in the table are not read: they may not be sorted.
@@ -65,6 +69,14 @@ pub enum Error {
         /// What the Parquet library said.
         source: parquet::errors::ParquetError,
     },
+    /// A place for files outside the lake's folder refused, or cannot be reached.
+    #[error("{source}")]
+    Objects {
+        /// The file, or the place.
+        path: PathBuf,
+        /// What went wrong there.
+        source: Box<drover_objects::Error>,
+    },
     /// The lake cannot be used as it is; the text says why and what to do.
     #[error("{path}: {problem}")]
     Unusable {
@@ -87,6 +99,7 @@ impl Error {
         match self {
             Error::Catalog { path, .. }
             | Error::File { path, .. }
+            | Error::Objects { path, .. }
             | Error::Parquet { path, .. }
             | Error::Unusable { path, .. }
             | Error::Conflict { path } => path,
@@ -95,6 +108,11 @@ impl Error {
 
     pub(crate) fn file(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::File { path: path.to_owned(), action, source }
+    }
+
+    pub(crate) fn objects(path: &Path) -> impl FnOnce(drover_objects::Error) -> Error + use<> {
+        let path = path.to_owned();
+        move |source| Error::Objects { path, source: Box::new(source) }
     }
 
     pub(crate) fn parquet<E: Into<parquet::errors::ParquetError>>(path: &Path) -> impl FnOnce(E) -> Error {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn find(catalog: &mut Catalog) -> Result<Vec<PathBuf>, Error> {
     // The folder first: a file that is written meanwhile must not look like an orphan.
     let mut found = Vec::new();
-    walk(&catalog.data.join(TABLE), &mut found)?;
+    walk(&catalog.data.join(TABLE), &is_ours, &mut found)?;
     let known: HashSet<PathBuf> = catalog.known_paths()?.into_iter().collect();
     found.retain(|path| !known.contains(path));
     Ok(found)
@@ -27,14 +27,26 @@ pub(crate) fn sweep(catalog: &mut Catalog) -> Result<usize, Error> {
     Ok(orphans.len())
 }
 
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
+/// Every file below a folder.
+pub(crate) fn all_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    walk(folder, &|_| true, &mut found)?;
+    Ok(found)
+}
+
+/// Whether a file of Drover has its own name.
+pub(crate) fn is_finished(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "parquet")
+}
+
+fn walk(folder: &Path, wanted: &dyn Fn(&OsStr) -> bool, found: &mut Vec<PathBuf>) -> Result<(), Error> {
     let entries = std::fs::read_dir(folder).map_err(Error::file(folder, "listing the folder"))?;
     for entry in entries {
         let entry = entry.map_err(Error::file(folder, "listing the folder"))?;
         let path = entry.path();
         if entry.file_type().map_err(Error::file(&path, "looking at it"))?.is_dir() {
-            walk(&path, found)?;
-        } else if path.file_name().is_some_and(is_ours) {
+            walk(&path, wanted, found)?;
+        } else if path.file_name().is_some_and(wanted) {
             found.push(path);
         }
     }

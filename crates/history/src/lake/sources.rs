@@ -2,16 +2,15 @@
 //! output one batch. A file of an older schema gets NULL in the columns that it lacks.
 
 use super::Error;
-use crate::LakeFile;
 use crate::lake::stats::at;
 use crate::schema::UTC;
+use crate::{FileBytes, LakeFile};
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, new_null_array};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMillisecondType};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -54,7 +53,7 @@ impl Sources {
     pub(crate) fn open(files: &[Arc<LakeFile>], schema: &SchemaRef) -> Result<Sources, Error> {
         let mut sources = Sources { schema: schema.clone(), readers: Vec::new(), heads: BinaryHeap::new() };
         for file in files {
-            let opened = File::open(&file.path).map_err(Error::file(&file.path, "opening the file"))?;
+            let opened = FileBytes::open(file).map_err(Error::file(&file.path, "opening the file"))?;
             let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(Error::parquet(&file.path))?;
             let parquet = builder.with_batch_size(BATCH_ROWS).build().map_err(Error::parquet(&file.path))?;
             let empty = Keys::of(RecordBatch::new_empty(schema.clone()));

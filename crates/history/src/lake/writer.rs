@@ -4,6 +4,7 @@
 use super::calendar::civil;
 use super::stats::{ColumnStats, at, of_file};
 use super::{Error, OURS, UNFINISHED};
+use crate::Stored;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
@@ -59,6 +60,10 @@ pub struct Written {
     pub bytes: u64,
     /// Size of the footer's metadata, bytes.
     pub footer_bytes: u64,
+    /// The object, if it was taken to a store.
+    pub(crate) stored: Option<Stored>,
+    /// The file that was taken there, which stays until the catalogue knows the object.
+    pub(crate) staged: Option<PathBuf>,
     pub(crate) columns: Vec<ColumnStats>,
 }
 
@@ -116,7 +121,8 @@ impl FileWriter {
         fs::rename(&self.unfinished, &self.path).map_err(Error::file(&self.unfinished, "naming the file"))?;
         sync_folder(self.path.parent().expect("the file is in a folder"))?;
         let columns = of_file(&footer, &self.schema);
-        Ok(Written { path: self.path.clone(), day: self.day, rows: self.rows, bytes, footer_bytes, columns })
+        let (path, day, rows) = (self.path.clone(), self.day, self.rows);
+        Ok(Written { path, day, rows, bytes, footer_bytes, stored: None, staged: None, columns })
     }
 }
 
@@ -134,10 +140,15 @@ fn sync_and_measure(file: &File) -> io::Result<(u64, u64)> {
 }
 
 /// What the last bytes of a Parquet file of this size say of its footer.
-pub(crate) fn footer_bytes(file: &File, bytes: u64) -> io::Result<u64> {
+fn footer_bytes(file: &File, bytes: u64) -> io::Result<u64> {
     let mut trailer = [0; TRAILER_BYTES as usize];
     let start = bytes.checked_sub(TRAILER_BYTES).ok_or(io::ErrorKind::UnexpectedEof)?;
     file.read_exact_at(&mut trailer, start)?;
+    footer_bytes_of(&trailer)
+}
+
+/// The same of these last bytes.
+pub(crate) fn footer_bytes_of(trailer: &[u8]) -> io::Result<u64> {
     let (length, magic) = trailer.split_at(4);
     if magic != b"PAR1" {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the file does not end like a Parquet file"));

@@ -1,18 +1,13 @@
 //! Open files with their parsed footers and page indexes, kept for the next read, within a bound of bytes.
 
 use super::ReadError;
-use crate::{LakeFile, View};
-use bytes::Bytes;
+use crate::{FileBytes, LakeFile, View};
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
-use parquet::file::reader::{ChunkReader, Length};
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -23,56 +18,10 @@ const BYTES_DEFAULT: usize = 64 << 20;
 /// The columns by whose page bounds rows are found.
 const SOUGHT_BY: [&str; 3] = ["kind", "id", "event_time"];
 
-/// A file that can be read from any thread: every read says where.
-#[derive(Debug, Clone)]
-pub(super) struct Positioned {
-    file: Arc<File>,
-    bytes: u64,
-}
-
-impl Length for Positioned {
-    fn len(&self) -> u64 {
-        self.bytes
-    }
-}
-
-impl ChunkReader for Positioned {
-    type T = Reading;
-
-    fn get_read(&self, start: u64) -> Result<Reading, ParquetError> {
-        Ok(Reading { file: self.file.clone(), at: start })
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        // A damaged footer may name any length.
-        if start.checked_add(length as u64).is_none_or(|end| end > self.bytes) {
-            return Err(ParquetError::EOF(format!("{length} bytes at {start} of a file of {}", self.bytes)));
-        }
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
-    }
-}
-
-/// Reads on from a place.
-#[derive(Debug)]
-pub(super) struct Reading {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl Read for Reading {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(into, self.at)?;
-        self.at += read as u64;
-        Ok(read)
-    }
-}
-
 /// A file that is ready to be read.
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) reader: Positioned,
+    pub(super) reader: FileBytes,
     pub(super) metadata: ArrowReaderMetadata,
 }
 
@@ -154,12 +103,10 @@ impl Files {
 }
 
 fn open(file: &LakeFile) -> Result<Opened, ParquetError> {
-    let opened = File::open(&file.path)?;
-    let bytes = opened.metadata()?.len();
-    if bytes != file.bytes {
-        return Err(ParquetError::General(format!("it has {bytes} bytes; {} were written", file.bytes)));
+    let reader = FileBytes::open(file)?;
+    if reader.size() != file.bytes {
+        return Err(ParquetError::General(format!("it has {} bytes; {} were written", reader.size(), file.bytes)));
     }
-    let reader = Positioned { file: Arc::new(opened), bytes };
     let metadata = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
     let metadata = lighter(metadata.parse_and_finish(&reader)?);
     let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())?;

@@ -165,7 +165,7 @@ pub fn drive(start: i64, count: usize, assets: usize) -> Vec<Vec<u8>> {
 pub fn all_rows(view: &View) -> Vec<RecordBatch> {
     let mut batches = view.tail.batches();
     for file in view.files.iter() {
-        let opened = std::fs::File::open(&file.path).unwrap();
+        let opened = drover_history::FileBytes::open(file).unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(opened).unwrap().build().unwrap();
         batches.extend(reader.map(Result::unwrap));
     }

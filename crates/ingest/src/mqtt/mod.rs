@@ -5,9 +5,11 @@
 mod owntracks;
 mod upstream;
 
-use crate::intake::{Addressed, Intake, IntakeError};
+use crate::intake::{Addressed, Intake, IntakeError, Judged};
+use crate::lanes::Entered;
 use crate::rejects::Door;
-use drover_formats::parse_report;
+use drover_formats::{Parsed, parse_report};
+use drover_log::Position;
 use drover_model::{Kind, Reject, RejectCode, check_id};
 use std::borrow::Cow;
 
@@ -57,17 +59,27 @@ pub fn take(
     payload: &[u8],
 ) -> Option<impl Future<Output = Result<(), NotTaken>> + Send + use<>> {
     let sender = sender(topic)?;
-    let parsed = match sender.form {
-        Form::Json => parse_report(payload),
-        Form::OwnTracks if !owntracks::is_location(payload) => return None,
-        Form::OwnTracks => owntracks::parse(payload),
+    if sender.form == Form::OwnTracks && !owntracks::is_location(payload) {
+        return None;
+    }
+    let parsed = sender.parse(payload);
+    let entered = intake.enter(&parsed);
+    // Judged at once as a rule: publishes of one connection are so judged in their order.
+    let (judged, later) = match entered {
+        Ok(Entered::Pass(_passing)) => (Some(judge(intake, &sender, parsed, payload)), None),
+        Ok(Entered::Wait(place)) => (None, Some((place, sender.into_owned(), payload.to_vec()))),
+        Err(away) => (Some((Err(away.into()), None)), None),
     };
-    let address = Addressed { kind: sender.kind, id: &sender.id };
-    let judged = check_id(&sender.id).and(parsed);
-    let judged = intake.judge_one(Door::Mqtt, address, judged);
-    let refused = judged.as_ref().err().and_then(|error| intake.keep_refused(Door::Mqtt, error, payload));
     let intake = intake.clone();
     Some(async move {
+        let (judged, refused) = match (judged, later) {
+            (Some(judged), _) => judged,
+            (None, Some((place, sender, payload))) => match place.turn().await {
+                Ok(_passing) => judge(&intake, &sender, sender.parse(&payload), &payload),
+                Err(away) => (Err(away.into()), None),
+            },
+            (None, None) => unreachable!("it is judged now or later"),
+        };
         match judged {
             Ok(judged) => intake.settle(judged).await.map(|_| ()).map_err(NotTaken::from),
             Err(error) => {
@@ -78,6 +90,32 @@ pub fn take(
             }
         }
     })
+}
+
+/// Judges a report whose turn has come; one that is refused is kept, which is waited for by what stands beside it.
+fn judge(
+    intake: &Intake,
+    sender: &Sender<'_>,
+    parsed: Parsed<'_>,
+    payload: &[u8],
+) -> (Result<Judged, IntakeError>, Option<Position>) {
+    let address = Addressed { kind: sender.kind, id: &sender.id };
+    let judged = intake.judge_one(Door::Mqtt, address, check_id(&sender.id).and(parsed));
+    let refused = judged.as_ref().err().and_then(|error| intake.keep_refused(Door::Mqtt, error, payload));
+    (judged, refused)
+}
+
+impl Sender<'_> {
+    fn parse<'a>(&self, payload: &'a [u8]) -> Parsed<'a> {
+        match self.form {
+            Form::Json => parse_report(payload),
+            Form::OwnTracks => owntracks::parse(payload),
+        }
+    }
+
+    fn into_owned(self) -> Sender<'static> {
+        Sender { kind: self.kind, id: Cow::Owned(self.id.into_owned()), form: self.form }
+    }
 }
 
 /// Reads who reports. A topic with the right shape and a wrong id is a report all the same: it is

@@ -120,6 +120,7 @@ impl Lake {
             id: self.files.len() as i64 + 1,
             bytes: std::fs::metadata(&path).expect("there").len(),
             path,
+            stored: None,
             rows: rows.clone().count() as u64,
             footer_bytes: 0,
             day: times.clone().next().unwrap().div_euclid(MS_PER_DAY) as i32,

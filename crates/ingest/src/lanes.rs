@@ -1,0 +1,337 @@
+//! Who goes first when more comes than the node can show live in time. Reports pass at once while few records are under
+//! way to the live state. Beyond that they wait here in two lanes, each in the order in which they came: those of assets
+//! that move, and those that only say that an asset is idle. Moving ones go first, idle ones keep a share.
+//!
+//! Must always hold:
+//! - at most [`WAITING_MAX_REPORTS`] wait in a lane, none longer than [`PATIENCE`]; whoever finds no room is told so at
+//!   once, and nothing of theirs was taken;
+//! - the records under way stay below [`UNDER_WAY_MAX`] and what passes at the same moment;
+//! - while both lanes wait, one report in [`IDLE_SHARE`] that passes is idle.
+
+use drover_formats::Parsed;
+use drover_model::{Kind, Status};
+use metrics::{Counter, Histogram};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Records that are in the log's order and not live yet, beyond which reports wait: at the rate of a loaded node less
+/// than a tenth of a second.
+pub const UNDER_WAY_MAX: u64 = 32_768;
+/// Reports that may wait in one lane; a request that is larger waits alone.
+pub const WAITING_MAX_REPORTS: usize = 131_072;
+/// The longest wait.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+/// While both lanes wait, of so many reports that pass one is idle.
+pub const IDLE_SHARE: i64 = 5;
+/// How often those who wait are looked at.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// A lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Something moves, or does not say.
+    Moving,
+    /// Every report says that its asset is idle.
+    Idle,
+}
+
+impl Lane {
+    const ALL: [Lane; 2] = [Lane::Moving, Lane::Idle];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Lane::Moving => "moving",
+            Lane::Idle => "idle",
+        }
+    }
+
+    /// The lane of a request: idle, if all of its reports are.
+    pub(crate) fn of<'a, 'b: 'a>(items: impl IntoIterator<Item = &'a Parsed<'b>>) -> Lane {
+        let is_idle = |item: &Parsed<'_>| {
+            let Ok(draft) = item else { return false };
+            let kind = draft.kind.unwrap_or(Kind::Vehicle);
+            draft.status.as_deref().is_some_and(|word| Status::parse(kind, word) == Ok(Status::Idle))
+        };
+        let mut items = items.into_iter().peekable();
+        if items.peek().is_some() && items.all(is_idle) { Lane::Idle } else { Lane::Moving }
+    }
+}
+
+/// Told to whoever finds no room, or waited too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more reports come than the node can show live in time; those of idle assets wait longest")]
+pub struct TurnedAway;
+
+/// The lanes of a node.
+#[derive(Clone)]
+pub(crate) struct Lanes(Arc<Inner>);
+
+struct Inner {
+    /// Records that are in the log's order and not live yet.
+    under_way: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Reports that passed and are not in the log's order yet.
+    passing: AtomicU64,
+    queues: Mutex<Queues>,
+    meters: [Meters; 2],
+}
+
+#[derive(Default)]
+struct Queues {
+    lanes: [VecDeque<Waiting>; 2],
+    reports: [usize; 2],
+    /// What idle reports are owed: grows with moving ones that pass, sinks with idle ones.
+    owed: i64,
+    looked_after: bool,
+}
+
+struct Waiting {
+    reports: usize,
+    go: oneshot::Sender<Passing>,
+}
+
+struct Meters {
+    waited: Histogram,
+    turned_away: Counter,
+}
+
+impl fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lanes")
+    }
+}
+
+/// The right to be judged now; given back when the reports are in the log's order.
+pub(crate) struct Passing {
+    lanes: Lanes,
+    reports: u64,
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        self.lanes.0.passing.fetch_sub(self.reports, Ordering::Relaxed);
+    }
+}
+
+impl Lanes {
+    /// `under_way` gives the records that are in the log's order and not live yet.
+    pub(crate) fn new(under_way: impl Fn() -> u64 + Send + Sync + 'static) -> Lanes {
+        let meters = Lane::ALL.map(|lane| Meters {
+            waited: metrics::histogram!("drover_lane_wait_seconds", "lane" => lane.name()),
+            turned_away: metrics::counter!("drover_lane_turned_away_total", "lane" => lane.name()),
+        });
+        let (under_way, passing) = (Box::new(under_way), AtomicU64::new(0));
+        Lanes(Arc::new(Inner { under_way, passing, queues: Mutex::default(), meters }))
+    }
+
+    /// Waits for the turn of so many reports. On Err nothing may be taken of them.
+    pub(crate) async fn turn(&self, lane: Lane, reports: usize) -> Result<Passing, TurnedAway> {
+        match self.enter(lane, reports)? {
+            Entered::Pass(passing) => Ok(passing),
+            Entered::Wait(place) => place.turn().await,
+        }
+    }
+
+    /// Passes at once, or joins the end of a lane.
+    pub(crate) fn enter(&self, lane: Lane, reports: usize) -> Result<Entered, TurnedAway> {
+        let mut queues = self.0.queues.lock();
+        if queues.lanes.iter().all(VecDeque::is_empty) && self.is_open() {
+            return Ok(Entered::Pass(self.pass(reports)));
+        }
+        let waiting = &mut queues.reports[lane as usize];
+        if *waiting > 0 && *waiting + reports > WAITING_MAX_REPORTS {
+            self.0.meters[lane as usize].turned_away.increment(reports as u64);
+            return Err(TurnedAway);
+        }
+        *waiting += reports;
+        let (go, gone) = oneshot::channel();
+        queues.lanes[lane as usize].push_back(Waiting { reports, go });
+        if !queues.looked_after {
+            queues.looked_after = true;
+            let lanes = self.clone();
+            tokio::spawn(async move { lanes.look_after().await });
+        }
+        Ok(Entered::Wait(PlaceInLane { lanes: self.clone(), lane, reports, since: Instant::now(), turn: gone }))
+    }
+
+    fn is_open(&self) -> bool {
+        (self.0.under_way)() + self.0.passing.load(Ordering::Relaxed) < UNDER_WAY_MAX
+    }
+
+    fn pass(&self, reports: usize) -> Passing {
+        self.0.passing.fetch_add(reports as u64, Ordering::Relaxed);
+        Passing { lanes: self.clone(), reports: reports as u64 }
+    }
+
+    /// Lets those who wait pass as there is room, until nobody waits.
+    async fn look_after(&self) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            if !self.let_pass() {
+                return;
+            }
+        }
+    }
+
+    /// False when nobody waits any more.
+    fn let_pass(&self) -> bool {
+        let mut queues = self.0.queues.lock();
+        while self.is_open() {
+            let Some((lane, waiting)) = queues.next() else {
+                queues.looked_after = false;
+                return false;
+            };
+            queues.reports[lane as usize] -= waiting.reports;
+            // Whoever lost patience meanwhile gives it back by being dropped.
+            if !waiting.go.is_closed() {
+                queues.count(lane, waiting.reports);
+                drop(waiting.go.send(self.pass(waiting.reports)));
+            }
+        }
+        true
+    }
+}
+
+/// What became of a wish to pass.
+pub(crate) enum Entered {
+    Pass(Passing),
+    Wait(PlaceInLane),
+}
+
+/// Somebody who waits; gone when dropped.
+pub(crate) struct PlaceInLane {
+    lanes: Lanes,
+    lane: Lane,
+    reports: usize,
+    since: Instant,
+    turn: oneshot::Receiver<Passing>,
+}
+
+impl PlaceInLane {
+    /// Waits for the turn.
+    pub(crate) async fn turn(self) -> Result<Passing, TurnedAway> {
+        let meters = &self.lanes.0.meters[self.lane as usize];
+        let turn = tokio::time::timeout(PATIENCE, self.turn).await;
+        meters.waited.record(self.since.elapsed().as_secs_f64());
+        turn.ok().and_then(Result::ok).ok_or_else(|| {
+            meters.turned_away.increment(self.reports as u64);
+            TurnedAway
+        })
+    }
+}
+
+impl Queues {
+    /// Who goes next.
+    fn next(&mut self) -> Option<(Lane, Waiting)> {
+        let idle_first = self.owed >= IDLE_SHARE - 1;
+        let order = if idle_first { [Lane::Idle, Lane::Moving] } else { Lane::ALL };
+        order.into_iter().find_map(|lane| Some((lane, self.lanes[lane as usize].pop_front()?)))
+    }
+
+    /// Keeps the account of what idle reports are owed. Nothing is owed where nobody of the other lane waits.
+    fn count(&mut self, lane: Lane, reports: usize) {
+        let reports = reports as i64;
+        self.owed = match lane {
+            _ if self.lanes[1 - lane as usize].is_empty() => 0,
+            Lane::Moving => self.owed + reports,
+            Lane::Idle => self.owed - reports * (IDLE_SHARE - 1),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drover_model::Draft;
+    use std::sync::atomic::AtomicU64;
+
+    /// Lanes over a number of records under way that the test sets.
+    fn lanes(under_way: u64) -> (Lanes, Arc<AtomicU64>) {
+        let records = Arc::new(AtomicU64::new(under_way));
+        let seen = records.clone();
+        (Lanes::new(move || seen.load(Ordering::Relaxed)), records)
+    }
+
+    fn draft(status: Option<&'static str>) -> Parsed<'static> {
+        Ok(Draft { kind: Some(Kind::Driver), status: status.map(Into::into), ..Draft::default() })
+    }
+
+    #[test]
+    fn a_request_is_idle_if_all_of_its_reports_are() {
+        let of = |words: &[Option<&'static str>]| Lane::of(&words.iter().map(|word| draft(*word)).collect::<Vec<_>>());
+        assert_eq!(of(&[Some("idle"), Some("IDLE")]), Lane::Idle);
+        assert_eq!(of(&[Some("idle"), Some("moving")]), Lane::Moving);
+        assert_eq!(of(&[Some("idle"), None]), Lane::Moving);
+        assert_eq!(of(&[]), Lane::Moving);
+    }
+
+    #[tokio::test]
+    async fn while_there_is_room_nobody_waits() {
+        let (lanes, _) = lanes(UNDER_WAY_MAX - 1);
+        let since = Instant::now();
+        drop(lanes.turn(Lane::Idle, 1).await.unwrap());
+        drop(lanes.turn(Lane::Idle, 1).await.unwrap());
+        assert!(since.elapsed() < PATIENCE / 2, "what was given back is there for the next");
+    }
+
+    #[tokio::test]
+    async fn who_waits_too_long_is_turned_away_and_leaves_the_lane() {
+        let (lanes, records) = lanes(UNDER_WAY_MAX);
+        assert!(lanes.turn(Lane::Moving, 10).await.is_err());
+        records.store(0, Ordering::Relaxed);
+        drop(lanes.turn(Lane::Moving, 10).await.unwrap());
+        tokio::time::sleep(LOOK * 5).await;
+        let queues = lanes.0.queues.lock();
+        assert_eq!((queues.reports, queues.looked_after), ([0, 0], false));
+        assert_eq!(lanes.0.passing.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_full_lane_turns_away_at_once_and_the_other_still_takes() {
+        let (lanes, _) = lanes(UNDER_WAY_MAX);
+        let waiting = lanes.clone();
+        let first = tokio::spawn(async move { waiting.turn(Lane::Idle, WAITING_MAX_REPORTS).await.is_err() });
+        tokio::task::yield_now().await;
+        let since = Instant::now();
+        assert!(lanes.turn(Lane::Idle, 1).await.is_err());
+        assert!(since.elapsed() < PATIENCE / 4);
+        assert!(lanes.turn(Lane::Moving, 1).await.is_err());
+        assert!(since.elapsed() >= PATIENCE, "it waited");
+        assert!(first.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn moving_reports_go_first_and_idle_ones_keep_their_share_in_order() {
+        let (lanes, records) = lanes(UNDER_WAY_MAX);
+        let (passed, mut order) = tokio::sync::mpsc::unbounded_channel();
+        for n in 0..50 {
+            for lane in Lane::ALL {
+                let (lanes, passed, records) = (lanes.clone(), passed.clone(), records.clone());
+                tokio::spawn(async move {
+                    let passing = lanes.turn(lane, 1).await.unwrap();
+                    passed.send((lane, n)).unwrap();
+                    // Each takes the place of one record: they come one after the other.
+                    records.fetch_add(1, Ordering::Relaxed);
+                    drop(passing);
+                });
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut all = Vec::new();
+        while all.len() < 100 {
+            records.store(UNDER_WAY_MAX - 1, Ordering::Relaxed);
+            all.push(order.recv().await.unwrap());
+        }
+        let of = |lane: Lane| all.iter().filter(|(of, _)| *of == lane).map(|(_, n)| *n).collect::<Vec<u32>>();
+        assert_eq!(of(Lane::Moving), (0..50).collect::<Vec<_>>(), "in order");
+        assert_eq!(of(Lane::Idle), (0..50).collect::<Vec<_>>(), "in order");
+        let idle_among = |n: usize| all[..n].iter().filter(|(lane, _)| *lane == Lane::Idle).count();
+        assert_eq!((idle_among(20), idle_among(50)), (4, 10), "one in five while both wait: {all:?}");
+    }
+}
