@@ -7,7 +7,7 @@ import { describeMachine, load1, quiet } from './machine.mjs';
 import { BUILT, ROOT, cleanUp, cpuSeconds, delay, output, requirePrograms, start, temporaryFolder } from './processes.mjs';
 import { Results } from './results.mjs';
 
-export const SCENARIOS = ['log', 'index', 'acks', 'http', 'batches', 'paced', 'mqtt', 'nearby', 'memory', 'history', 'imports'];
+export const SCENARIOS = ['log', 'index', 'acks', 'http', 'batches', 'paced', 'mqtt', 'nearby', 'memory', 'history', 'imports', 'lanes'];
 
 /** A first look, not a measurement: one short run each, nothing is kept. */
 export const SHORT = process.env.SHORT === '1';

@@ -79,7 +79,7 @@ fn a_file_that_cannot_be_read_is_a_dead_letter_and_is_imported_after_the_fix() {
         (&json!("done"), &json!(1_100), &json!(0)),
         "{job}"
     );
-    assert_eq!(letters(&node), [Value::Null; 0]);
+    assert!(letters(&node).is_empty());
     // Asked for again, nothing is there twice.
     let sql = json!({"sql": "SELECT count(*) FROM reports WHERE id = '7'"}).to_string();
     assert_eq!(node.post("/api/v1/sql", sql).expect(200)["rows"][0][0], 1_100);
@@ -119,7 +119,7 @@ fn a_record_that_this_build_cannot_read_is_a_dead_letter_and_holds_up_nothing() 
     let sql = json!({"sql": "SELECT count(*) FROM reports"}).to_string();
     assert_eq!(node.post("/api/v1/sql", sql).expect(200)["rows"][0][0], 2, "what stands around it is there");
     assert_eq!(node.delete(&format!("/api/v1/dead-letters/{}", letter["id"])).status, 204);
-    assert_eq!(letters(&node), [Value::Null; 0]);
+    assert!(letters(&node).is_empty());
 }
 
 /// Writes a record to the log of a node that does not run.

@@ -3,7 +3,11 @@
 
 mod harness;
 
-use harness::{Answer, Node, PATIENCE, clients, drover, folder, parse, python, shared, summary, tool, wait_for};
+use drover_objects::s3_server::S3Server;
+use drover_objects::{Objects, Place};
+use harness::{
+    Answer, Node, PATIENCE, SmallDisk, clients, drover, folder, parse, python, shared, summary, tool, wait_for,
+};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs;
@@ -432,4 +436,67 @@ fn an_import_lets_reports_of_devices_pass() {
     assert!(sent > 5, "{sent} reports are too few to tell anything");
     // A bound for a busy machine; the figures are in bench/.
     assert!(slowest < Duration::from_secs(2), "{slowest:?} from device to live, with {sent} reports");
+}
+
+/// Room for the file and a part of its rows, but not for all of them.
+#[test]
+fn a_disk_that_fills_during_an_import_holds_it_up_and_costs_nothing() {
+    const ROWS: u64 = 300_000;
+    let folder = folder();
+    let file = fleet(folder.path(), ROWS);
+    let data = folder.path().join("data");
+    let disk = SmallDisk::mount(&data, 110);
+    let small = [("DROVER_LOG_SEGMENT_MIB", "1"), ("DROVER_HISTORY_FLUSH_INTERVAL_S", "1")];
+    let node = Node::start_with(&data, "127.0.0.1:0", &small);
+    let file_mib = fs::metadata(&file).expect("a file").len() as usize >> 20;
+    fs::write(disk.ballast(), vec![0; (110 - file_mib - 16) << 20]).expect("room for it");
+    let job = node.post("/api/v1/imports?name=fleet.csv", fs::read(&file).expect("read")).expect(202);
+    let job = wait_for("trouble", || {
+        let job = node.get(&format!("/api/v1/imports/{}", job["id"])).expect(200);
+        assert!(job["state"] == "waiting" || job["state"] == "running", "it goes on by itself: {job}");
+        job["problem"].is_string().then_some(job)
+    });
+    assert!(job["problem"].as_str().expect("a text").contains("disk is full"), "{job}");
+    fs::remove_file(disk.ballast()).expect("the ballast");
+    let job = over(&node, &job);
+    add_up(&job);
+    assert_eq!((&job["state"], &job["rows"]), (&json!("done"), &json!(ROWS)), "{job}");
+    // What was taken and not yet counted when the disk was full came again, as duplicates: the history is the same.
+    let clean = Node::start(&folder.path().join("clean"));
+    let undisturbed = import(&clean, &[file], &[]);
+    assert_eq!(job["rejected"], undisturbed["rejected"]);
+    wait_for("all rows", || (count(&node) == count(&clean)).then_some(()));
+}
+
+#[test]
+fn objects_of_a_watched_bucket_are_taken_once_across_restarts() {
+    let (folder, bucket) = (folder(), folder());
+    let server = S3Server::start(bucket.path(), &["inbox"]);
+    let keys = server.s3();
+    let [endpoint, key, hidden] = [keys.endpoint, keys.access_key_id, keys.secret_access_key].map(Option::unwrap);
+    let secret = folder.path().join("secret");
+    fs::write(&secret, hidden).expect("written");
+    let settings = [
+        ("DROVER_IMPORT_STORE", "s3://inbox/day"),
+        ("DROVER_S3_ENDPOINT", endpoint.as_str()),
+        ("DROVER_S3_ACCESS_KEY_ID", key.as_str()),
+        ("DROVER_S3_SECRET_ACCESS_KEY_FILE", text(&secret)),
+    ];
+    let inbox = Objects::open(&Place::parse("s3://inbox/day").expect("a place"), &server.s3()).expect("open");
+    let row = |id: &str, minute: u32| format!("id,time,lat,lon\n{id},2026-05-03T10:{minute:02}:00Z,41,-8.6\n");
+    inbox.put("a.csv", row("7", 1).into()).expect("put");
+    let data = folder.path().join("data");
+    let node = Node::start_with(&data, "127.0.0.1:0", &settings);
+    wait_for("the first object", || (count(&node) == 1).then_some(()));
+    inbox.put("b.csv", row("8", 2).into()).expect("put");
+    let announced = node.post("/api/v1/imports/announced", json!({"key": "day/b.csv"}).to_string());
+    assert!((200..300).contains(&announced.status), "{}", announced.text());
+    wait_for("the announced object", || (count(&node) == 2).then_some(()));
+    node.stop();
+    let node = Node::start_with(&data, "127.0.0.1:0", &settings);
+    inbox.put("c.csv", row("9", 3).into()).expect("put");
+    wait_for("the third object", || (count(&node) == 3).then_some(()));
+    let jobs = node.get("/api/v1/imports").expect(200)["imports"].as_array().expect("a list").len();
+    assert_eq!(jobs, 3, "each once");
+    assert_eq!(inbox.list("", None, 10).expect("a list").len(), 3, "they stay where they are");
 }

@@ -84,7 +84,7 @@ impl Flushing<'_> {
         let started = Instant::now();
         let schema = self.0.shared.state.lock().shape.schema.clone();
         let files = flush::write(&self.0.table, &schema, &due.chunks, &self.0.layout)?;
-        let files = self.bring(files)?;
+        let files = self.bring(&files)?;
         let rows: u64 = files.iter().map(|file| file.rows).sum();
         let step = Step { add: &files, progress: Some((due.cursor, due.gap)), message: "reports", ..Step::default() };
         let committed = self.commit(&step, due);
@@ -99,25 +99,23 @@ impl Flushing<'_> {
     }
 
     /// Files that are written are worth some patience with a store that is away. On Err none of them is left.
-    fn bring(&self, files: Vec<Written>) -> Result<Vec<Written>, Error> {
+    fn bring(&self, files: &[Written]) -> Result<Vec<Written>, Error> {
         let (mut brought, mut retry) = (Vec::with_capacity(files.len()), RETRY_MIN);
-        let mut waiting: Vec<Written> = files.into_iter().rev().collect();
-        while let Some(file) = waiting.pop() {
+        while let Some(file) = files.get(brought.len()) {
             match self.0.bring(file) {
                 Ok(file) => {
                     retry = RETRY_MIN;
                     brought.push(file);
                 }
-                Err((file, error)) => {
-                    waiting.push(file);
+                Err(error) if self.0.shared.is_stopping() => {
+                    brought.extend_from_slice(&files[brought.len()..]);
+                    self.0.withdraw(&brought);
+                    return Err(error);
+                }
+                Err(error) => {
                     self.failed(&error);
                     self.0.shared.wait(retry);
                     retry = (retry * 2).min(STORE_RETRY_MAX);
-                    if self.0.shared.is_stopping() {
-                        brought.append(&mut waiting);
-                        self.0.withdraw(&brought);
-                        return Err(error);
-                    }
                 }
             }
         }

@@ -19,6 +19,8 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(30);
 const QUIET: Duration = Duration::from_secs(3600);
 /// Wait after a failed merge that no single file is to blame for.
 const RETRY: Duration = Duration::from_secs(30);
+/// So long old days are moved at a time; merging must not wait for a year of them.
+const MOVING_MAX: Duration = Duration::from_secs(30);
 /// Niceness of the thread.
 const NICE: i32 = 19;
 
@@ -79,10 +81,11 @@ impl Upkeep<'_> {
         let merged = merge::run(&store.table, &schema, files, &store.layout, &|| !self.shared().is_stopping())?;
         let Some(merged) = merged else { return Ok(()) };
         let rows = merged.rows;
-        let add = [store.bring(merged).map_err(|(merged, error)| {
+        let brought = store.bring(&merged);
+        if brought.is_err() {
             store.withdraw(&[merged]);
-            error
-        })?];
+        }
+        let add = [brought?];
         let step = Step { add: &add, end: files, message: "merged files", ..Step::default() };
         if let Err(error) = store.commit(&step, |_| ()) {
             store.withdraw(&add);
@@ -124,10 +127,10 @@ impl Upkeep<'_> {
             return;
         }
         let today = day_of(now_ms());
-        let mut problem = None;
+        let (mut problem, until) = (None, Instant::now() + MOVING_MAX);
         for wanted in self.store.moves(|day| day < today && self.store.is_quiet(day, QUIET)) {
-            if self.shared().is_stopping() {
-                return;
+            if self.shared().is_stopping() || Instant::now() >= until {
+                break;
             }
             if let Err(error) = self.store.move_on(&wanted) {
                 tracing::error!(%error, "a file of history could not move on");

@@ -76,7 +76,7 @@ fn new_files_go_to_the_store_and_every_read_finds_them_there() {
         assert!(since.elapsed() < harness::PATIENCE, "{:?}", parquet_files(bucket.path()));
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(parquet_files(&node.lake()), [PathBuf::new(); 0], "nothing stays here");
+    assert_eq!(parquet_files(&node.lake()), Vec::<PathBuf>::new(), "nothing stays here");
     let wanted: Vec<i64> = (0..8)
         .flat_map(|round| (0..1_000).filter(|at| at % 5 == 3).map(move |at| MORNING + round * 1_000_000 + at * 1000))
         .collect();
@@ -134,7 +134,7 @@ fn a_store_that_is_away_holds_up_nothing_but_the_files() {
     assert_eq!((status.cursor, status.last_error), (status.position, None));
     let all = positions(&node.history.view());
     assert_eq!(all, (1..=status.position).collect::<Vec<_>>(), "each report once");
-    assert_eq!(parquet_files(&node.lake()), [PathBuf::new(); 0]);
+    assert_eq!(parquet_files(&node.lake()), Vec::<PathBuf>::new());
     assert_eq!(check(&node.lake(), None, true, &server.s3()).unwrap(), []);
     node.stop();
 }

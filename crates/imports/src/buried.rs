@@ -6,6 +6,7 @@ use crate::{Imports, Shared};
 use drover_dead::{Letter, NewLetter, Retry, Source};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Weak;
 
 /// What these letters come from.
 pub(crate) const SOURCE: Source = Source::new("import");
@@ -35,19 +36,22 @@ impl Shared {
     }
 }
 
-/// Does failed jobs again.
-pub(crate) struct Again(pub(crate) Imports);
+/// Does failed jobs again. Who is asked for letters must not keep the imports open, which have the letters themselves.
+pub(crate) struct Again(pub(crate) Weak<Shared>);
 
 impl Retry for Again {
     fn retry(&self, letter: &Letter, _original: Option<&[u8]>) -> Result<String, String> {
         let id = letter.context.get("job").and_then(Value::as_u64).ok_or("the letter names no job")?;
-        self.0.again(id)
+        let shared = self.0.upgrade().ok_or("the node stops")?;
+        Imports(shared).again(id)
     }
 }
 
 impl Imports {
     /// Begins a failed job anew, with the profiles as they are now. One that waits or runs already goes on.
     fn again(&self, id: JobId) -> Result<String, String> {
+        let held = self.0.hold(id);
+        let _held = held.ok_or_else(|| format!("the file of job {id} is being moved; retry in a while"))?;
         let job = self.get(id).map_err(|error| error.to_string())?;
         let job = job.ok_or_else(|| format!("there is no job {id} any more"))?;
         match job.state {
@@ -56,9 +60,10 @@ impl Imports {
             State::Failed => {}
         }
         // A file that is not there would only fail again.
-        std::fs::metadata(self.0.raw(&job)).map_err(|error| format!("{}: {error}", job.raw))?;
         self.check(&job.options).map_err(|error| error.to_string())?;
+        let raw = self.bring_back(&job)?;
         let fresh = Job {
+            raw,
             state: State::Waiting,
             counts: Counts::default(),
             rejects_bytes: 0,

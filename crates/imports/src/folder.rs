@@ -104,6 +104,11 @@ impl Watched {
     }
 }
 
+/// Whether a file or folder of this name is hidden or unfinished.
+pub(crate) fn is_left_alone(name: &str) -> bool {
+    name.starts_with('.') || UNFINISHED.iter().any(|end| name.ends_with(end))
+}
+
 fn look_of(facts: &Metadata, settled: bool) -> Look {
     let changed = facts.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Look { bytes: facts.len(), changed_ns: changed.unwrap_or_default().as_nanos(), settled }
@@ -115,7 +120,7 @@ fn list(folder: &Path, depth: usize, files: &mut Vec<(PathBuf, Metadata)>) -> io
     entries.sort_by_key(DirEntry::file_name);
     for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with('.') || UNFINISHED.iter().any(|end| name.ends_with(end)) {
+        if is_left_alone(&name) {
             continue;
         }
         // A file may be gone again.

@@ -1,5 +1,6 @@
 //! The HTTP door of files: send one, see how far it is, get its rejected rows, stop it.
 
+use crate::announced::{__path_announce_object, announce_object};
 use crate::{Imports, Job, JobId, LandingError, Options, StoreError};
 use axum::Json;
 use axum::body::Body;
@@ -41,6 +42,7 @@ pub fn routes(imports: Imports) -> OpenApiRouter {
         .routes(routes!(rejected_rows))
         // Files have a bound of their own.
         .layer(DefaultBodyLimit::disable())
+        .routes(routes!(announce_object))
         .with_state(imports)
 }
 
@@ -274,7 +276,7 @@ impl From<LandingError> for Problem {
             LandingError::Disk(error) if error.kind() == io::ErrorKind::StorageFull => {
                 unavailable("disk_full", "free space on the node's data disk, then send the file again").retry_after(60)
             }
-            LandingError::Disk(_) | LandingError::Store(_) => {
+            LandingError::Disk(_) | LandingError::Store(_) | LandingError::Place(_) => {
                 unavailable("storage_failed", "look at the node's log and disk, then send the file again")
                     .retry_after(30)
             }

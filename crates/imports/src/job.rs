@@ -79,7 +79,7 @@ pub struct Job {
     pub id: JobId,
     /// Name of the file.
     pub name: String,
-    /// Where the file came from: `upload` or the path below the watched folder.
+    /// Where the file came from: `upload`, `folder` and the path below the watched folder, or `object` and its address.
     pub source: String,
     /// How far it is.
     pub state: State,
@@ -90,7 +90,8 @@ pub struct Job {
     pub bytes: u64,
     /// SHA-256 of the file as it came.
     pub sha256: String,
-    /// The file as it came, below the node's data folder. Its checksum lies beside it.
+    /// The file as it came: its path below the node's data folder or, when it was moved away, its full address. Its
+    /// checksum lies beside it. Empty when its time was over.
     pub raw: String,
     /// What was said with it.
     #[schema(value_type = Object)]

@@ -65,19 +65,33 @@ impl Coming {
 
     /// Puts the file in its place. On `Ok` it is durable; on `Err` it is gone.
     pub(crate) fn land(mut self, data: &Path, id: u64, name: &str, now_ms: i64) -> io::Result<Landed> {
-        self.file.sync_all()?;
-        let folder = PathBuf::from(RAW).join(day_folder(now_ms));
-        make_folder(data, &folder)?;
-        let name = format!("{id:06}-{}", file_name(name));
+        let raw = format!("{RAW}/{}/{id:06}-{}", day_folder(now_ms), file_name(name));
         let sha256 = hex(&self.hash.finalize_reset());
-        let raw = folder.join(&name);
-        fs::rename(&self.path, data.join(&raw))?;
+        self.settle(data, &raw, &sha256)?;
+        Ok(Landed { raw, bytes: self.bytes, sha256 })
+    }
+
+    /// Puts a file that landed before, and was away, where it was then. Refuses one that is not the same any more. On
+    /// `Ok` it is durable; on `Err` it is gone.
+    pub(crate) fn land_again(mut self, data: &Path, raw: &str, sha256: &str) -> io::Result<()> {
+        let now = hex(&self.hash.finalize_reset());
+        if now != sha256 {
+            let error = format!("its SHA-256 is {now}, and was {sha256} when it came");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+        self.settle(data, raw, sha256)
+    }
+
+    fn settle(&mut self, data: &Path, raw: &str, sha256: &str) -> io::Result<()> {
+        self.file.sync_all()?;
+        let folder = Path::new(raw).parent().unwrap_or(Path::new(RAW));
+        make_folder(data, folder)?;
+        fs::rename(&self.path, data.join(raw))?;
         self.landed = true;
-        let mut sums = File::create(data.join(folder.join(format!("{name}.sha256"))))?;
-        writeln!(sums, "{sha256}  {name}")?;
+        let mut sums = File::create(data.join(sums_of(raw)))?;
+        sums.write_all(sums_line(raw, sha256).as_bytes())?;
         sums.sync_all()?;
-        File::open(data.join(&folder))?.sync_all()?;
-        Ok(Landed { raw: raw.to_string_lossy().into_owned(), bytes: self.bytes, sha256 })
+        File::open(data.join(folder))?.sync_all()
     }
 }
 
@@ -88,6 +102,16 @@ impl Drop for Coming {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// The name of the file with the checksum of another.
+pub(crate) fn sums_of(raw: &str) -> String {
+    format!("{raw}.sha256")
+}
+
+/// What is in it.
+pub(crate) fn sums_line(raw: &str, sha256: &str) -> String {
+    format!("{sha256}  {}\n", raw.rsplit('/').next().unwrap_or(raw))
 }
 
 /// `year=2026/month=11/day=21`, UTC.
@@ -142,5 +166,15 @@ mod tests {
         let sums = fs::read_to_string(data.path().join(format!("{}.sha256", landed.raw))).unwrap();
         assert_eq!(sums, format!("{}  000007-p_ss_wd.csv\n", landed.sha256));
         assert_eq!(fs::read_dir(imports.join(COMING)).unwrap().count(), 0);
+        let again = |bytes: &[u8]| {
+            let mut coming = Coming::start(&imports, 3).unwrap();
+            coming.write(bytes).unwrap();
+            coming.land_again(data.path(), &landed.raw, &landed.sha256)
+        };
+        fs::remove_dir_all(data.path().join(RAW)).unwrap();
+        assert_eq!(again(b"abd").unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(!data.path().join(RAW).exists());
+        again(b"abc").unwrap();
+        assert_eq!(fs::read(data.path().join(&landed.raw)).unwrap(), b"abc");
     }
 }

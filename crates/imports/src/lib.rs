@@ -7,15 +7,20 @@
 //! - rows = accepted + duplicates + rejected, at every checkpoint;
 //! - an import waits where it would delay a report from a device.
 
+mod announced;
+mod archive;
 mod buried;
 mod folder;
 mod http;
 mod job;
 mod landing;
+mod objects;
 mod rejected;
 mod run;
 mod store;
 
+pub use announced::AnnounceError;
+pub use archive::RawTier;
 pub use http::routes;
 pub use job::{Counts, Job, JobId, Options, State};
 pub use store::StoreError;
@@ -24,10 +29,11 @@ use drover_answer::now_ms;
 use drover_dead::Dead;
 use drover_formats::Profile;
 use drover_ingest::Admission;
+use drover_objects::{Objects, Place, S3};
 use landing::{Coming, Landed};
 use metrics::Counter;
 use parking_lot::{Condvar, Mutex};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -53,6 +59,28 @@ pub struct Settings {
     pub profiles: BTreeMap<String, Profile>,
     /// Files that are put into this folder are taken, read by the profile of this name.
     pub watched: Option<(PathBuf, Option<String>)>,
+    /// Objects that appear in this place are taken too.
+    pub watched_store: Option<WatchedStore>,
+    /// What becomes of the files as they came.
+    pub raw: RawTier,
+}
+
+/// A place whose objects are imported.
+#[derive(Debug, Clone)]
+pub struct WatchedStore {
+    /// Which.
+    pub place: Place,
+    /// How it is reached if it is a bucket.
+    pub s3: S3,
+    /// The profile by which its files are read.
+    pub profile: Option<String>,
+    /// How often it is looked at; usually [`WatchedStore::INTERVAL`].
+    pub interval: Duration,
+}
+
+impl WatchedStore {
+    /// How often a place is looked at if nobody says otherwise.
+    pub const INTERVAL: Duration = Duration::from_secs(5);
 }
 
 /// The imports of a node. Cheap to clone.
@@ -69,6 +97,8 @@ pub(crate) struct Shared {
     jobs: Mutex<Jobs>,
     news: Condvar,
     coming: AtomicU64,
+    /// Jobs whose files are being moved, removed or brought back.
+    held: Mutex<HashSet<JobId>>,
     meters: Meters,
 }
 
@@ -78,7 +108,16 @@ struct Jobs {
     waiting: VecDeque<JobId>,
     /// As last shown, and whether it is to stop.
     running: HashMap<JobId, (Job, bool)>,
+    /// Keys of objects that are to be looked at now.
+    announced: BTreeSet<String>,
     closing: bool,
+}
+
+/// Why the watcher of objects wakes.
+enum Wake {
+    Announced(String),
+    Due,
+    Closing,
 }
 
 struct Meters {
@@ -114,6 +153,9 @@ pub enum LandingError {
     /// The store refuses.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// A place of objects does.
+    #[error("{0}")]
+    Place(#[from] drover_objects::Error),
 }
 
 /// Opens the imports of a data folder and goes on with those that are not over. `live_lag` gives the records that the
@@ -145,26 +187,63 @@ pub fn start(
         jobs: Mutex::new(jobs),
         news: Condvar::new(),
         coming: AtomicU64::new(0),
+        held: Mutex::default(),
         meters,
     });
     let mut running = Running { shared: shared.clone(), threads: Vec::new() };
     for _ in 0..workers {
         let shared = shared.clone();
-        let thread = std::thread::Builder::new().name("import".into()).spawn(move || shared.work())?;
-        running.threads.push(thread);
+        running.spawn("import", move || shared.work())?;
     }
     let imports = Imports(shared);
-    imports.0.dead.register(buried::SOURCE, Arc::new(buried::Again(imports.clone())));
-    if let Some((folder, profile)) = imports.0.settings.watched.clone() {
-        let options =
-            Options { profile: Profile { profile: profile.clone(), ..Profile::default() }, ..Options::default() };
-        imports.check(&options)?;
-        std::fs::create_dir_all(&folder)?;
-        let (watched, imports) = (folder::Watched::new(folder, profile), imports.clone());
-        let thread = std::thread::Builder::new().name("import-folder".into()).spawn(move || watched.run(&imports))?;
-        running.threads.push(thread);
-    }
+    imports.0.dead.register(buried::SOURCE, Arc::new(buried::Again(Arc::downgrade(&imports.0))));
+    watch_folder(&imports, &mut running)?;
+    watch_store(&imports, &mut running)?;
+    tend_raw(&imports, &mut running)?;
     Ok((imports, running))
+}
+
+fn watch_folder(imports: &Imports, running: &mut Running) -> Result<(), LandingError> {
+    let Some((folder, profile)) = imports.0.settings.watched.clone() else { return Ok(()) };
+    imports.check_profile(profile.as_ref())?;
+    std::fs::create_dir_all(&folder)?;
+    let (watched, imports) = (folder::Watched::new(folder, profile), imports.clone());
+    Ok(running.spawn("import-folder", move || watched.run(&imports))?)
+}
+
+fn watch_store(imports: &Imports, running: &mut Running) -> Result<(), LandingError> {
+    let Some(WatchedStore { place, s3, profile, interval }) = imports.0.settings.watched_store.clone() else {
+        return Ok(());
+    };
+    imports.check_profile(profile.as_ref())?;
+    imports.0.settings.check_no_circle(&place, &s3).map_err(LandingError::Options)?;
+    let watched = objects::Watched::new(Objects::open(&place, &s3)?, profile, interval);
+    let imports = imports.clone();
+    Ok(running.spawn("import-store", move || watched.run(&imports))?)
+}
+
+impl Settings {
+    /// Refuses to watch a place where files go that came: each would be imported again, for ever.
+    fn check_no_circle(&self, watched: &Place, s3: &S3) -> Result<(), String> {
+        let kept = Place::Folder(self.data.clone());
+        let cold = self.raw.cold.as_ref().map(|(_, cold)| cold).filter(|_| s3.endpoint == self.raw.s3.endpoint);
+        for (name, place) in [("the data folder", Some(&kept)), ("raw_cold_store", cold)] {
+            // An empty key leaves what every address there begins with.
+            if let Some(place) = place.filter(|place| place.of_key("raw/").starts_with(&watched.of_key(""))) {
+                return Err(format!("{name} {place} is under the watched store {watched}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn tend_raw(imports: &Imports, running: &mut Running) -> Result<(), LandingError> {
+    let tier = &imports.0.settings.raw;
+    if tier.cold.is_none() && tier.keep_days.is_none() {
+        return Ok(());
+    }
+    let archive = archive::Archive::open(imports.0.clone())?;
+    Ok(running.spawn("import-archive", move || archive.run())?)
 }
 
 /// The numbers of jobs that are not over, oldest first.
@@ -189,6 +268,11 @@ impl Running {
     /// Ends the threads and waits for them. Jobs that are not over go on at the next start.
     pub fn stop(mut self) {
         self.end();
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(std::thread::Builder::new().name(name.into()).spawn(work)?);
+        Ok(())
     }
 
     fn end(&mut self) {
@@ -236,6 +320,11 @@ impl Imports {
             }
             _ => Ok(()),
         }
+    }
+
+    fn check_profile(&self, profile: Option<&String>) -> Result<(), LandingError> {
+        let profile = Profile { profile: profile.cloned(), ..Profile::default() };
+        self.check(&Options { profile, ..Options::default() })
     }
 
     /// Makes a job of a file that came whole. On `Ok` both are durable.

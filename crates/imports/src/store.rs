@@ -1,6 +1,7 @@
 //! Jobs and what they were made of, in one redb file. A commit is durable when it returns.
 
 use crate::job::{Job, JobId};
+use drover_objects::{Meta, Place};
 use redb::{Database, ReadableDatabase, TableDefinition};
 use std::path::Path;
 
@@ -8,6 +9,9 @@ use std::path::Path;
 const JOBS: TableDefinition<'_, JobId, &[u8]> = TableDefinition::new("jobs");
 /// Mark of a watched file → the job that took it. Never forgotten, so that a file is taken once.
 const TAKEN: TableDefinition<'_, &str, JobId> = TableDefinition::new("taken");
+/// Address of a watched object with which nothing more is to be done → how it looked in the list: bytes, when it was put,
+/// the store's mark or nothing; and whether it was too large. Only spares requests: what is missing here is looked up.
+const SEEN: TableDefinition<'_, &str, (u64, i64, &str, bool)> = TableDefinition::new("seen_objects");
 const CACHE_BYTES: usize = 4 << 20;
 
 /// The store cannot be read or written.
@@ -19,6 +23,14 @@ pub enum StoreError {
     /// An entry of another version, or damaged.
     #[error("store of imports: job {0} cannot be read: {1}")]
     Entry(JobId, serde_json::Error),
+}
+
+/// A watched object with which nothing more is to be done.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) meta: Meta,
+    /// It is larger than what was allowed.
+    pub(crate) refused: bool,
 }
 
 /// The store.
@@ -45,6 +57,42 @@ impl Store {
     pub(crate) fn taken(&self, mark: &str) -> Result<Option<JobId>, StoreError> {
         let taken = || Ok(self.0.begin_read()?.open_table(TAKEN)?.get(mark)?.map(|job| job.value()));
         Ok(taken().map_err(|error: AnyRedb| error.0)?)
+    }
+
+    /// Remembers objects of a place.
+    pub(crate) fn see(&self, place: &Place, objects: &[Seen]) -> Result<(), StoreError> {
+        let write = || -> Result<(), AnyRedb> {
+            let write = self.0.begin_write()?;
+            let mut seen = write.open_table(SEEN)?;
+            for Seen { meta, refused } in objects {
+                let look = (meta.bytes, meta.modified_ms, meta.etag.as_deref().unwrap_or(""), *refused);
+                seen.insert(place.of_key(&meta.key).as_str(), look)?;
+            }
+            drop(seen);
+            Ok(write.commit()?)
+        };
+        Ok(write().map_err(|error| error.0)?)
+    }
+
+    /// Those of the listed objects of a place that are new or changed, or were too large and are not any more.
+    pub(crate) fn unseen(&self, place: &Place, listed: Vec<Meta>, max_bytes: u64) -> Result<Vec<Meta>, StoreError> {
+        let read = || -> Result<Vec<Meta>, AnyRedb> {
+            let seen = self.0.begin_read()?.open_table(SEEN)?;
+            let mut unseen = Vec::new();
+            for meta in listed {
+                let settled = seen.get(place.of_key(&meta.key).as_str())?.is_some_and(|look| {
+                    let (bytes, modified_ms, etag, refused) = look.value();
+                    let etag = (!etag.is_empty()).then(|| etag.to_owned());
+                    let before = Meta { key: String::new(), bytes, etag, modified_ms };
+                    before.is_same_as(&meta) && (!refused || bytes > max_bytes)
+                });
+                if !settled {
+                    unseen.push(meta);
+                }
+            }
+            Ok(unseen)
+        };
+        Ok(read().map_err(|error| error.0)?)
     }
 
     fn write(&self, job: &Job, mark: Option<&str>) -> Result<(), redb::Error> {
@@ -93,6 +141,35 @@ fn open(path: &Path) -> Result<Database, redb::Error> {
     let write = database.begin_write()?;
     write.open_table(JOBS)?;
     write.open_table(TAKEN)?;
+    write.open_table(SEEN)?;
     write.commit()?;
     Ok(database)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(key: &str, bytes: u64, modified_ms: i64, etag: Option<&str>) -> Meta {
+        Meta { key: key.into(), bytes, etag: etag.map(str::to_owned), modified_ms }
+    }
+
+    #[test]
+    fn an_object_is_unseen_until_it_is_settled_and_again_when_it_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("jobs.redb")).unwrap();
+        let place = Place::parse("s3://lake/in").unwrap();
+        let unseen = |meta: &Meta, max| !store.unseen(&place, vec![meta.clone()], max).unwrap().is_empty();
+        let (bare, marked) = (meta("a", 5, 1000, None), meta("b", 50, 1000, Some("x")));
+        assert!(unseen(&bare, 10) && unseen(&marked, 10));
+        let settled = [(&bare, false), (&marked, true)];
+        store.see(&place, &settled.map(|(meta, refused)| Seen { meta: meta.clone(), refused })).unwrap();
+        assert!(!unseen(&bare, 10) && !unseen(&marked, 10));
+        assert!(unseen(&meta("a", 6, 1000, None), 10) && unseen(&meta("a", 5, 2000, None), 10));
+        assert!(unseen(&meta("b", 50, 1000, Some("y")), 10));
+        assert!(!unseen(&meta("b", 50, 2000, Some("x")), 10), "the same content was put again");
+        assert!(unseen(&marked, 50), "it is not too large any more");
+        let elsewhere = Place::parse("s3://lake/out").unwrap();
+        assert_eq!(store.unseen(&elsewhere, vec![bare], 10).unwrap().len(), 1);
+    }
 }

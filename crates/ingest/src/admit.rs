@@ -97,6 +97,14 @@ struct Asset {
     track: Track,
 }
 
+/// A report that asks to be admitted.
+struct Asked<'a> {
+    /// Of its asset.
+    hash: u64,
+    report: &'a Report<'a>,
+    known: &'a Known,
+}
+
 #[derive(Debug)]
 struct Shard {
     assets: HashTable<Asset>,
@@ -298,19 +306,18 @@ impl Admission {
         let hash = asset_hash(report.kind, &report.id);
         let of_file = tracks.map(|tracks| self.track_of_file(tracks, hash, &report, &known.rules));
         let mut shard = self.shard(hash).lock();
-        self.judge(&mut shard, hash, rate, of_file, &report, &known, record)
+        self.judge(&mut shard, &Asked { hash, report: &report, known: &known }, rate, of_file, record)
     }
 
     fn judge(
         &self,
         shard: &mut Shard,
-        hash: u64,
+        asked: &Asked<'_>,
         rate: Option<DeviceRate>,
         of_file: Option<Judged>,
-        report: &Report<'_>,
-        known: &Known,
         mut record: RecordMut<'_>,
     ) -> Result<Admitted, Refusal> {
+        let Asked { hash, report, known } = *asked;
         let burst = self.rate.map_or(0.0, |rate| rate.burst);
         let newest = {
             let asset = shard.asset(hash, burst);
@@ -335,7 +342,7 @@ impl Admission {
             }
             record.set_flag(Flags::LATE);
         }
-        let judged = of_file.unwrap_or_else(|| self.track_of(shard, hash, late, report, &known.rules));
+        let judged = of_file.unwrap_or_else(|| self.track_of(shard, asked, late));
         if let Some(noise) = judged.noise {
             record.set_flag(noise::flag(noise));
             self.flagged[noise as usize].increment(1);
@@ -364,10 +371,11 @@ impl Admission {
     }
 
     /// The same of a device's reports. Nothing is changed: the report may still be refused.
-    fn track_of(&self, shard: &mut Shard, hash: u64, late: bool, report: &Report<'_>, rules: &Rules) -> Judged {
+    fn track_of(&self, shard: &mut Shard, asked: &Asked<'_>, late: bool) -> Judged {
         let Some(limits) = &self.limits else { return Judged::default() };
+        let Asked { hash, report, known } = *asked;
         let track = if late { *shard.late_tracks.of(hash) } else { shard.asset(hash, 0.0).track };
-        noise::judge(track, report, &noise::limits(limits, rules))
+        noise::judge(track, report, &noise::limits(limits, &known.rules))
     }
 
     fn duplicate(&self) -> Admitted {

@@ -9,7 +9,7 @@ fn read(document: &str) -> Metadata {
 }
 
 fn refusal(document: &str) -> String {
-    Metadata::fixed(document.as_bytes()).err().expect("a refusal").to_string()
+    Metadata::fixed(document.as_bytes()).expect_err("a refusal").to_string()
 }
 
 fn vehicle(metadata: &Metadata, id: &str) -> Vehicle {

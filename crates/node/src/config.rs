@@ -98,7 +98,7 @@ pub struct Config {
     pub history_cold_store: Option<String>,
     /// Memory for pieces of files in stores that were read lately, MiB.
     pub history_store_cache_mib: u32,
-    /// Only tell what would move on or leave for its age (`drover tiers`), and leave it where it is.
+    /// Only tell what would move on or leave for its age (`due` in `GET /api/v1/history`), and leave it where it is.
     pub tiers_dry_run: bool,
     /// Address of the S3-compatible store; not set: Amazon's, of the region.
     pub s3_endpoint: Option<String>,
@@ -124,6 +124,16 @@ pub struct Config {
     pub import_folder: Option<PathBuf>,
     /// The profile by which they are read.
     pub import_folder_profile: Option<String>,
+    /// Objects that appear below this place (`s3://bucket/prefix` or a folder) are imported, each once. Not set: none.
+    pub import_store: Option<String>,
+    /// The profile by which they are read.
+    pub import_store_profile: Option<String>,
+    /// Imported files as they came go to the cold store after so many days.
+    pub raw_cold_days: Option<u32>,
+    /// Where: a folder or `s3://bucket/prefix`.
+    pub raw_cold_store: Option<String>,
+    /// Imported files as they came leave after so many days; not set: never.
+    pub raw_keep_days: Option<u32>,
     /// Ways to read files, by name: kind, id, speed_unit, time_zone, time_format, columns.
     pub import_profiles: BTreeMap<String, Profile>,
     /// Longest run of one SQL query, seconds.
@@ -192,6 +202,11 @@ impl Default for Config {
             import_max_mib: 16 * 1024,
             import_folder: None,
             import_folder_profile: None,
+            import_store: None,
+            import_store_profile: None,
+            raw_cold_days: None,
+            raw_cold_store: None,
+            raw_keep_days: None,
             import_profiles: BTreeMap::new(),
             sql_timeout_s: 30,
             sql_memory_mib: 256,
@@ -273,6 +288,8 @@ impl Config {
             ("history_warm_days", u64::from(self.history_warm_days.unwrap_or(1)), 1..=36_500),
             ("history_cold_days", u64::from(self.history_cold_days.unwrap_or(1)), 1..=36_500),
             ("history_store_cache_mib", u64::from(self.history_store_cache_mib), 4..=65_536),
+            ("raw_cold_days", u64::from(self.raw_cold_days.unwrap_or(1)), 1..=36_500),
+            ("raw_keep_days", u64::from(self.raw_keep_days.unwrap_or(1)), 1..=36_500),
             ("dead_letters_keep_days", u64::from(self.dead_letters_keep_days), 1..=36_500),
             ("imports_at_once", u64::from(self.imports_at_once), 1..=64),
             ("import_max_mib", self.import_max_mib, 1..=1_048_576),
@@ -286,6 +303,8 @@ impl Config {
             }
         }
         self.tiers()?;
+        self.raw_tier()?;
+        self.watched_store()?;
         self.new_files()?;
         if let Some(source) = &self.metadata_source {
             drover_metadata::Source::parse(source)?;

@@ -253,6 +253,8 @@ fn imports(
         file_max_bytes: config.import_max_mib << 20,
         profiles: config.import_profiles.clone(),
         watched: config.import_folder.clone().map(|folder| (folder, config.import_folder_profile.clone())),
+        watched_store: config.watched_store()?,
+        raw: config.raw_tier()?,
     };
     let (log, live) = (admission.log().clone(), live.clone());
     let live_lag = move || log.durable_position().saturating_sub(live.applied());

@@ -60,6 +60,11 @@ fn describe() {
     gauge!("drover_metadata_age_seconds", "Since the source last confirmed the metadata");
     gauge!("drover_metadata_entries", "Assets in the metadata");
     counter!("drover_metadata_refresh_failures_total", "Tries to read the metadata that failed");
+    counter!("drover_import_store_errors_total", "Looks at the watched store that failed");
+    counter!("drover_raw_files_moved_total", "Imported files that moved to the cold store as they came");
+    counter!("drover_raw_files_expired_total", "Imported files that left for their age");
+    counter!("drover_lane_turned_away_total", "Reports that found no room or waited too long, by lane");
+    histogram!("drover_lane_wait_seconds", "How long requests waited for their turn, by lane");
     counter!("drover_history_moved_bytes_total", "Bytes of history that moved on for their age, by tier");
     gauge!("drover_senders", "Connections that send reports, by door");
 }

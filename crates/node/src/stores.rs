@@ -4,6 +4,7 @@
 use crate::Config;
 use anyhow::{Context, bail};
 use drover_history::Tier;
+use drover_imports::{RawTier, WatchedStore};
 use drover_objects::{Place, S3};
 
 impl Config {
@@ -30,6 +31,29 @@ impl Config {
     /// Where new files of history go, if not to the lake's folder.
     pub(crate) fn new_files(&self) -> anyhow::Result<Option<Place>> {
         self.history_store.as_deref().map(|text| place("history_store", text)).transpose()
+    }
+
+    /// The place whose objects are imported.
+    pub(crate) fn watched_store(&self) -> anyhow::Result<Option<WatchedStore>> {
+        let Some(text) = &self.import_store else { return Ok(None) };
+        let (place, profile) = (place("import_store", text)?, self.import_store_profile.clone());
+        Ok(Some(WatchedStore { place, s3: self.s3()?, profile, interval: WatchedStore::INTERVAL }))
+    }
+
+    /// What becomes of imported files as they came.
+    pub(crate) fn raw_tier(&self) -> anyhow::Result<RawTier> {
+        let cold = match (self.raw_cold_days, &self.raw_cold_store) {
+            (None, None) => None,
+            (Some(days), Some(text)) => Some((days, place("raw_cold_store", text)?)),
+            _ => bail!("raw_cold_days and raw_cold_store go together; one of them is missing"),
+        };
+        if let (Some((days, _)), Some(keep_days)) = (&cold, self.raw_keep_days)
+            && *days >= keep_days
+        {
+            bail!("raw_keep_days is {keep_days}; it must be more than raw_cold_days");
+        }
+        let (keep_days, s3, dry_run) = (self.raw_keep_days, self.s3()?, self.tiers_dry_run);
+        Ok(RawTier { cold, keep_days, s3, dry_run, ..RawTier::default() })
     }
 
     /// Where old days of history go.

@@ -66,7 +66,8 @@ fn load(folder: &Path) {
     println!("files={}", merged.files);
     println!("bytes_per_row={:.3}", merged.bytes as f64 / merged.rows as f64);
     running.stop();
-    let findings = drover_history::check(&lake, Some(1..end + 1), true).expect("the catalogue is readable");
+    let findings = drover_history::check(&lake, Some(1..end + 1), true, &Settings::new(&lake).s3)
+        .expect("the catalogue is readable");
     assert!(findings.is_empty() && merged.rows == end, "{findings:?}");
 }
 

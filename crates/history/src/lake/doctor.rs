@@ -213,7 +213,7 @@ struct Seen {
 
 impl Seen {
     /// `None` when the files span more positions than are worth the memory.
-    fn of(files: &[LakeFile]) -> Option<Seen> {
+    fn of(files: &[Arc<LakeFile>]) -> Option<Seen> {
         let first = files.iter().map(|file| *file.position.start()).min()?;
         let last = files.iter().map(|file| *file.position.end()).max()?;
         let words = (last - first) / 64 + 1;

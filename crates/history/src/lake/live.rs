@@ -11,10 +11,11 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A live file as the catalogue has it.
 pub(crate) enum Found {
-    Ours(LakeFile),
+    Ours(Arc<LakeFile>),
     /// Not written by Drover, or without the statistics that Drover writes.
     Foreign(PathBuf),
 }
@@ -42,7 +43,7 @@ impl Catalog {
         let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(OURS));
         let known = ours.then(|| file_bounds(bounds, id, &self.schema)).flatten();
         let Some((first, last, event_time, position)) = known else { return Ok(Found::Foreign(path)) };
-        Ok(Found::Ours(LakeFile {
+        Ok(Found::Ours(Arc::new(LakeFile {
             id,
             path,
             stored,
@@ -54,7 +55,7 @@ impl Catalog {
             last,
             event_time: event_time.0..=event_time.1,
             position: position.0..=position.1,
-        }))
+        })))
     }
 
     /// A data file's path is relative to the table's folder, as a rule.

@@ -165,16 +165,15 @@ impl Store {
         Ok(files)
     }
 
-    /// Takes a finished file to where new files are kept. On Err it is where it was, and may be taken again.
-    pub(crate) fn bring(&self, file: Written) -> Result<Written, (Written, Error)> {
-        let Some(objects) = self.stores.new.as_ref().filter(|_| file.staged.is_none()) else { return Ok(file) };
+    /// Takes a finished file to where new files are kept, and says where it is then. On Err it is where it was, and may be
+    /// taken again.
+    pub(crate) fn bring(&self, file: &Written) -> Result<Written, Error> {
+        let Some(objects) = &self.stores.new else { return Ok(file.clone()) };
         let name = file.path.file_name().expect("files have names").to_string_lossy();
         let address = Stores::address(objects, file.day, &name);
-        let put = objects.put_file(&key(file.day, &name), &file.path).map_err(Error::objects(&address));
-        match put.and_then(|_| self.stores.locate(&address)) {
-            Ok(stored) => Ok(Written { staged: Some(file.path.clone()), path: address, stored, ..file }),
-            Err(error) => Err((file, error)),
-        }
+        objects.put_file(&key(file.day, &name), &file.path).map_err(Error::objects(&address))?;
+        let stored = self.stores.locate(&address)?;
+        Ok(Written { staged: Some(file.path.clone()), path: address, stored, ..file.clone() })
     }
 
     /// Removes written files that were never committed; those that the catalogue does know stay. One that cannot be
@@ -256,7 +255,7 @@ fn split(found: Vec<Found>) -> (Vec<Arc<LakeFile>>, Vec<PathBuf>) {
     let (mut ours, mut foreign) = (Vec::new(), Vec::new());
     for found in found {
         match found {
-            Found::Ours(file) => ours.push(Arc::new(file)),
+            Found::Ours(file) => ours.push(file),
             Found::Foreign(path) => foreign.push(path),
         }
     }
