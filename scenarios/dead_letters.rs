@@ -23,7 +23,7 @@ fn over(node: &Node, job: u64) -> Value {
 }
 
 fn rows(count: i64) -> String {
-    let row = |n: i64| format!("7;02.05.2026 {:02}:{:02}:00;41,{:04};-8,6100\n", 8 + n / 60, n % 60, 1500 + n);
+    let row = |n: i64| format!("7;02.05.2026 08:{:02}:{:02};41,{:04};-8,6100\n", n / 60, n % 60, 1500 + n);
     format!("Wagen;Zeit;Breite;Laenge\n{}", (0..count).map(row).collect::<String>())
 }
 

@@ -74,7 +74,7 @@ pub struct RetryArgs {
     #[arg(long)]
     all: bool,
     /// With --all: only letters of this source
-    #[arg(long, value_name = "NAME", requires = "all")]
+    #[arg(long, value_name = "NAME", requires = "all", conflicts_with = "ids")]
     source: Option<String>,
     /// The node
     #[arg(long, default_value = NODE)]
@@ -95,7 +95,7 @@ pub struct DropArgs {
     #[arg(long, requires = "source")]
     all: bool,
     /// With --all: whose letters
-    #[arg(long, value_name = "NAME", requires = "all")]
+    #[arg(long, value_name = "NAME", requires = "all", conflicts_with = "ids")]
     source: Option<String>,
     /// With --all: yes, for good
     #[arg(long)]
