@@ -20,6 +20,8 @@ use utoipa::ToSchema;
 pub const BATCH_MAX_REPORTS: usize = 100_000;
 /// Rejects listed in one answer; all are counted and kept.
 const REJECTS_LISTED: usize = 1_000;
+/// A body of so many bytes is not read while too many wait.
+const LARGE_BODY_BYTES: usize = 16 << 10;
 /// Other tasks get a turn after so many reports of one batch.
 const REPORTS_PER_TURN: usize = 512;
 
@@ -243,6 +245,9 @@ impl Intake {
     /// be acknowledged yet. Waits for the disk only to keep a body that could not be read at all.
     pub async fn judge_many(&self, door: Door, body: &[u8]) -> Result<Judged, IntakeError> {
         let mut judged = Judged::new(door);
+        if body.len() >= LARGE_BODY_BYTES {
+            self.0.lanes.look_in().await?;
+        }
         let items = match parse_reports(body).and_then(check_count) {
             Ok(items) => items,
             Err(reject) => {

@@ -21,13 +21,17 @@ use tokio::sync::oneshot;
 
 /// Records that are in the log's order and not live yet, beyond which reports wait: at the rate of a loaded node less
 /// than a tenth of a second.
-pub const UNDER_WAY_MAX: u64 = 32_768;
+pub const UNDER_WAY_MAX: u64 = 24_576;
 /// Reports that may wait in one lane; a request that is larger waits alone.
 pub const WAITING_MAX_REPORTS: usize = 131_072;
 /// The longest wait.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 /// While both lanes wait, of so many reports that pass one is idle.
 pub const IDLE_SHARE: i64 = 5;
+/// With so many waiting in both lanes, large bodies are not even read: that work would be missing for those who wait.
+const CROWDED_REPORTS: usize = WAITING_MAX_REPORTS / 4 * 3;
+/// Whoever is turned away is told so after this, so that senders who do not heed `Retry-After` cost little.
+const PAUSE: Duration = Duration::from_millis(250);
 /// How often those who wait are looked at.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -78,6 +82,7 @@ struct Inner {
     passing: AtomicU64,
     queues: Mutex<Queues>,
     meters: [Meters; 2],
+    unread: Counter,
 }
 
 #[derive(Default)]
@@ -125,15 +130,30 @@ impl Lanes {
             turned_away: metrics::counter!("drover_lane_turned_away_total", "lane" => lane.name()),
         });
         let (under_way, passing) = (Box::new(under_way), AtomicU64::new(0));
-        Lanes(Arc::new(Inner { under_way, passing, queues: Mutex::default(), meters }))
+        let unread = metrics::counter!("drover_lane_unread_bodies_total");
+        Lanes(Arc::new(Inner { under_way, passing, queues: Mutex::default(), meters, unread }))
     }
 
     /// Waits for the turn of so many reports. On Err nothing may be taken of them.
     pub(crate) async fn turn(&self, lane: Lane, reports: usize) -> Result<Passing, TurnedAway> {
-        match self.enter(lane, reports)? {
-            Entered::Pass(passing) => Ok(passing),
-            Entered::Wait(place) => place.turn().await,
+        match self.enter(lane, reports) {
+            Ok(Entered::Pass(passing)) => Ok(passing),
+            Ok(Entered::Wait(place)) => place.turn().await,
+            Err(TurnedAway) => {
+                tokio::time::sleep(PAUSE).await;
+                Err(TurnedAway)
+            }
         }
+    }
+
+    /// Err while so many wait that a large body is not worth reading.
+    pub(crate) async fn look_in(&self) -> Result<(), TurnedAway> {
+        if self.0.queues.lock().reports.iter().any(|waiting| *waiting < CROWDED_REPORTS) {
+            return Ok(());
+        }
+        self.0.unread.increment(1);
+        tokio::time::sleep(PAUSE).await;
+        Err(TurnedAway)
     }
 
     /// Passes at once, or joins the end of a lane.
@@ -299,8 +319,9 @@ mod tests {
         let first = tokio::spawn(async move { waiting.turn(Lane::Idle, WAITING_MAX_REPORTS).await.is_err() });
         tokio::task::yield_now().await;
         let since = Instant::now();
+        assert!(lanes.look_in().await.is_ok(), "there is room in the other");
         assert!(lanes.turn(Lane::Idle, 1).await.is_err());
-        assert!(since.elapsed() < PATIENCE / 4);
+        assert!(since.elapsed() < PATIENCE / 2);
         assert!(lanes.turn(Lane::Moving, 1).await.is_err());
         assert!(since.elapsed() >= PATIENCE, "it waited");
         assert!(first.await.unwrap());

@@ -64,6 +64,7 @@ fn describe() {
     counter!("drover_raw_files_moved_total", "Imported files that moved to the cold store as they came");
     counter!("drover_raw_files_expired_total", "Imported files that left for their age");
     counter!("drover_lane_turned_away_total", "Reports that found no room or waited too long, by lane");
+    counter!("drover_lane_unread_bodies_total", "Large bodies turned away unread, since both lanes were crowded");
     histogram!("drover_lane_wait_seconds", "How long requests waited for their turn, by lane");
     counter!("drover_history_moved_bytes_total", "Bytes of history that moved on for their age, by tier");
     gauge!("drover_senders", "Connections that send reports, by door");
