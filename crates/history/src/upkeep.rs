@@ -28,6 +28,7 @@ pub(crate) fn run(store: &Store) {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "merging keeps the normal scheduling priority");
     }
+    store.stores.try_out();
     let mut upkeep = Upkeep { store, damaged: HashSet::new(), merge_after: Instant::now() };
     let expiry_interval = EXPIRY_INTERVAL.min(store.settings.snapshot_keep / 4);
     let mut expiry_due = Instant::now();

@@ -78,6 +78,15 @@ impl Stores {
         Ok(Some(Stored::new(objects, key, self.blocks.clone())))
     }
 
+    /// Says in the log which of the places does not work: better now than when the first file is to go there.
+    pub(crate) fn try_out(&self) {
+        for objects in self.new.iter().chain(self.tiers.iter().map(|(_, objects)| objects)) {
+            if let Err(error) = objects.check() {
+                tracing::error!(%error, "a place for files of history does not work; it is tried again when it is needed");
+            }
+        }
+    }
+
     /// The address of a file of this name and day in a place.
     pub(crate) fn address(objects: &Objects, day: i32, name: &str) -> PathBuf {
         objects.place().of_key(&key(day, name)).into()
