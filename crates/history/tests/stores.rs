@@ -10,6 +10,7 @@ use drover_objects::s3_server::S3Server;
 use drover_objects::{Objects, Place};
 use harness::{DAY, MORNING, Node, drive, patient, positions};
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -50,12 +51,16 @@ fn paths(node: &Node) -> Vec<String> {
     node.history.view().files.iter().map(|file| file.path.display().to_string()).collect()
 }
 
+/// Everything of a driver within these times.
+fn all_of(id: &str, event_time: RangeInclusive<i64>) -> RouteQuery<'_> {
+    RouteQuery { kind: Kind::Driver, id, event_time, limit: 10_000, after: None, noise: true }
+}
+
 /// Event times of a driver, as the reader of single assets finds them.
 fn times(node: &Node, id: &str) -> Vec<i64> {
     let (view, footers) = (node.history.view(), node.history.footers());
-    let query =
-        RouteQuery { kind: Kind::Driver, id, event_time: i64::MIN..=i64::MAX, limit: 10_000, after: None, noise: true };
-    route(&view, &footers, &query).unwrap().fixes.iter().map(|fix| fix.event_time).collect()
+    let found = route(&view, &footers, &all_of(id, i64::MIN..=i64::MAX)).unwrap();
+    found.fixes.iter().map(|fix| fix.event_time).collect()
 }
 
 #[test]
@@ -118,14 +123,7 @@ fn a_store_that_is_away_holds_up_nothing_but_the_files() {
     assert!(status.last_error.as_ref().unwrap().contains("s3://lake/here"), "{status:?}");
     // What is in the store cannot be read now, and says so.
     let (view, footers) = (node.history.view(), drover_history::read::Footers::new(1 << 20));
-    let query = RouteQuery {
-        kind: Kind::Driver,
-        id: "d-3",
-        event_time: MORNING..=MORNING + 3_600_000,
-        limit: 10,
-        after: None,
-        noise: true,
-    };
+    let query = all_of("d-3", MORNING..=MORNING + 3_600_000);
     let refused = route(&view, &footers, &query).unwrap_err().to_string();
     assert!(refused.contains("s3://lake/here"), "{refused}");
 
@@ -270,5 +268,39 @@ fn a_cold_place_that_cannot_be_reached_keeps_the_days_where_they_are() {
     });
     assert!(paths(&node)[0].starts_with("s3://cold/deep"), "{:?}", paths(&node));
     assert_eq!(times(&node, "d-3").len(), 40);
+    node.stop();
+}
+
+/// A file that comes back has the place that it had, and what was to be deleted there is the file itself.
+#[test]
+fn a_day_that_moves_away_and_back_before_its_old_file_was_deleted_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    aged(folder.path(), &[0, 100]);
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let settings = |name: &str, snapshot_keep| Settings {
+        tiers: vec![tier("cold", 90, &place(name))],
+        snapshot_keep,
+        ..patient(folder.path())
+    };
+    let moved = |name: &str, snapshot_keep: Duration| {
+        let node = Node::start_with(folder.path(), settings(name, snapshot_keep));
+        node.wait("moved", |status| !status.due.is_empty() && status.due.iter().all(|due| due.files == 0));
+        node
+    };
+    // So short that places are looked at at once, too long for anything to be deleted between.
+    let while_it_lasts = Duration::from_secs(100);
+    for name in ["one", "other", "one"] {
+        moved(name, while_it_lasts).stop();
+    }
+    assert_eq!(parquet_files(&folder.path().join("other")).len(), 1, "nothing was deleted yet");
+    let node = moved("one", SOON);
+    let since = Instant::now();
+    while !parquet_files(&folder.path().join("other")).is_empty() {
+        assert!(since.elapsed() < harness::PATIENCE, "what was replaced does not go");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(paths(&node)[0].contains("/one/main/reports/"), "{:?}", paths(&node));
+    assert_eq!(times(&node, "d-3").len(), 40);
+    assert_eq!(check(&node.lake(), None, true, &drover_objects::S3::default()).unwrap(), []);
     node.stop();
 }

@@ -13,7 +13,7 @@ use drover_answer::now_ms;
 use drover_objects::{Error, Objects, Place, S3};
 use metrics::Counter;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -285,21 +285,8 @@ impl Imports {
         let gone = || io::Error::new(io::ErrorKind::NotFound, "it is not there any more");
         let meta = objects.head(key)?.ok_or_else(gone)?;
         let mut coming = self.begin()?;
-        objects.get_to_file(&meta, &mut Writing(&mut coming))?;
+        objects.get_to_file(&meta, &mut coming)?;
         Ok(coming.land_again(&self.0.settings.data, key, &job.sha256)?)
-    }
-}
-
-struct Writing<'a>(&'a mut crate::landing::Coming);
-
-impl Write for Writing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

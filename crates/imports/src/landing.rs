@@ -50,14 +50,6 @@ impl Coming {
         Ok(Coming { file, path, hash: Sha256::new(), bytes: 0, landed: false })
     }
 
-    /// Adds bytes.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.hash.update(bytes);
-        self.bytes += bytes.len() as u64;
-        Ok(())
-    }
-
     /// Bytes so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
@@ -92,6 +84,20 @@ impl Coming {
         sums.write_all(sums_line(raw, sha256).as_bytes())?;
         sums.sync_all()?;
         File::open(data.join(folder))?.sync_all()
+    }
+}
+
+/// Takes all bytes or none.
+impl Write for Coming {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_all(bytes)?;
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -157,7 +163,7 @@ mod tests {
         let imports = data.path().join("imports");
         prepare(&imports).unwrap();
         let mut coming = Coming::start(&imports, 1).unwrap();
-        coming.write(b"abc").unwrap();
+        coming.write_all(b"abc").unwrap();
         drop(Coming::start(&imports, 2).unwrap());
         let landed = coming.land(data.path(), 7, "../etc/päss wd.csv", 1_779_962_400_000).unwrap();
         assert_eq!(landed.raw, "raw/year=2026/month=05/day=28/000007-p_ss_wd.csv");
@@ -168,7 +174,7 @@ mod tests {
         assert_eq!(fs::read_dir(imports.join(COMING)).unwrap().count(), 0);
         let again = |bytes: &[u8]| {
             let mut coming = Coming::start(&imports, 3).unwrap();
-            coming.write(bytes).unwrap();
+            coming.write_all(bytes).unwrap();
             coming.land_again(data.path(), &landed.raw, &landed.sha256)
         };
         fs::remove_dir_all(data.path().join(RAW)).unwrap();

@@ -34,7 +34,7 @@ use landing::{Coming, Landed};
 use metrics::Counter;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::io;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -307,7 +307,7 @@ impl Imports {
         if coming.bytes() + bytes.len() as u64 > self.0.settings.file_max_bytes {
             return Err(LandingError::TooLarge { max_mib: self.0.settings.file_max_bytes >> 20 });
         }
-        Ok(coming.write(bytes)?)
+        Ok(coming.write_all(bytes)?)
     }
 
     /// Whether these options can be understood.

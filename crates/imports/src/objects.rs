@@ -224,8 +224,7 @@ impl Write for Fetching<'_> {
         if self.imports.0.is_closing() {
             return Err(io::Error::other("the node stops"));
         }
-        self.coming.write(bytes)?;
-        Ok(bytes.len())
+        self.coming.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -186,7 +186,7 @@ impl Intake {
     ) -> Intake {
         let meters = Door::ALL.map(Meters::new);
         let end = log.clone();
-        let lanes = Lanes::new(move || end.next_position().saturating_sub(1 + live_position()));
+        let lanes = Lanes::new(move || (end.next_position() - 1, live_position()));
         Intake(Arc::new(Inner { admission, log, rejects, lanes, meters }))
     }
 

@@ -3,12 +3,14 @@
 //! that move, and those that only say that an asset is idle. Moving ones go first, idle ones keep a share.
 //!
 //! Must always hold:
-//! - at most [`WAITING_MAX_REPORTS`] wait in a lane, none longer than [`PATIENCE`]; whoever finds no room is told so at
-//!   once, and nothing of theirs was taken;
-//! - the records under way stay below [`UNDER_WAY_MAX`] and what passes at the same moment;
+//! - at most [`WAITING_MAX_REPORTS`] wait in a lane, none longer than [`PATIENCE`]; whoever finds no room is told so
+//!   after a short pause, and nothing of theirs was taken;
+//! - the records under way stay below [`UNDER_WAY_MAX`] and what passes at the same moment, as long as the live state
+//!   goes on at all: one that stands still for [`STILL`] holds nobody up, since the log keeps everything for it;
 //! - while both lanes wait, one report in [`IDLE_SHARE`] that passes is idle.
 
 use drover_formats::Parsed;
+use drover_log::Position;
 use drover_model::{Kind, Status};
 use metrics::{Counter, Histogram};
 use parking_lot::Mutex;
@@ -32,6 +34,8 @@ pub const IDLE_SHARE: i64 = 5;
 const CROWDED_REPORTS: usize = WAITING_MAX_REPORTS / 4 * 3;
 /// Whoever is turned away is told so after this, so that senders who do not heed `Retry-After` cost little.
 const PAUSE: Duration = Duration::from_millis(250);
+/// A live state that has applied nothing for so long is not waited for.
+pub const STILL: Duration = Duration::from_secs(3);
 /// How often those who wait are looked at.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -76,8 +80,10 @@ pub struct TurnedAway;
 pub(crate) struct Lanes(Arc<Inner>);
 
 struct Inner {
-    /// Records that are in the log's order and not live yet.
-    under_way: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// The last position in the log's order, and the last one that is live.
+    positions: Box<dyn Fn() -> (Position, Position) + Send + Sync>,
+    /// The last one that was seen to be live while others waited, and since when.
+    live: Mutex<(Position, Instant)>,
     /// Reports that passed and are not in the log's order yet.
     passing: AtomicU64,
     queues: Mutex<Queues>,
@@ -123,15 +129,16 @@ impl Drop for Passing {
 }
 
 impl Lanes {
-    /// `under_way` gives the records that are in the log's order and not live yet.
-    pub(crate) fn new(under_way: impl Fn() -> u64 + Send + Sync + 'static) -> Lanes {
+    /// `positions` gives the last position in the log's order, and the last one that is live.
+    pub(crate) fn new(positions: impl Fn() -> (Position, Position) + Send + Sync + 'static) -> Lanes {
         let meters = Lane::ALL.map(|lane| Meters {
             waited: metrics::histogram!("drover_lane_wait_seconds", "lane" => lane.name()),
             turned_away: metrics::counter!("drover_lane_turned_away_total", "lane" => lane.name()),
         });
-        let (under_way, passing) = (Box::new(under_way), AtomicU64::new(0));
+        let (positions, live) = (Box::new(positions), Mutex::new((0, Instant::now())));
         let unread = metrics::counter!("drover_lane_unread_bodies_total");
-        Lanes(Arc::new(Inner { under_way, passing, queues: Mutex::default(), meters, unread }))
+        let (passing, queues) = (AtomicU64::new(0), Mutex::default());
+        Lanes(Arc::new(Inner { positions, live, passing, queues, meters, unread }))
     }
 
     /// Waits for the turn of so many reports. On Err nothing may be taken of them.
@@ -179,7 +186,16 @@ impl Lanes {
     }
 
     fn is_open(&self) -> bool {
-        (self.0.under_way)() + self.0.passing.load(Ordering::Relaxed) < UNDER_WAY_MAX
+        let (end, live) = (self.0.positions)();
+        end.saturating_sub(live) + self.0.passing.load(Ordering::Relaxed) < UNDER_WAY_MAX || self.stands_still(live)
+    }
+
+    fn stands_still(&self, live: Position) -> bool {
+        let mut seen = self.0.live.lock();
+        if seen.0 != live {
+            *seen = (live, Instant::now());
+        }
+        seen.1.elapsed() >= STILL
     }
 
     fn pass(&self, reports: usize) -> Passing {
@@ -271,11 +287,11 @@ mod tests {
     use drover_model::Draft;
     use std::sync::atomic::AtomicU64;
 
-    /// Lanes over a number of records under way that the test sets.
+    /// Lanes over a number of records under way that the test sets, before a live state that has begun.
     fn lanes(under_way: u64) -> (Lanes, Arc<AtomicU64>) {
         let records = Arc::new(AtomicU64::new(under_way));
         let seen = records.clone();
-        (Lanes::new(move || seen.load(Ordering::Relaxed)), records)
+        (Lanes::new(move || (1 + seen.load(Ordering::Relaxed), 1)), records)
     }
 
     fn draft(status: Option<&'static str>) -> Parsed<'static> {
@@ -310,6 +326,17 @@ mod tests {
         let queues = lanes.0.queues.lock();
         assert_eq!((queues.reports, queues.looked_after), ([0, 0], false));
         assert_eq!(lanes.0.passing.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_live_state_that_stands_still_holds_nobody_up_for_long() {
+        let (lanes, _) = lanes(UNDER_WAY_MAX);
+        let since = Instant::now();
+        while lanes.turn(Lane::Moving, 1).await.is_err() {
+            assert!(since.elapsed() < STILL + 2 * PATIENCE, "reports are still turned away");
+        }
+        assert!(since.elapsed() + LOOK >= STILL, "one that is slow is waited for: {:?}", since.elapsed());
+        drop(lanes.turn(Lane::Idle, 1).await.unwrap());
     }
 
     #[tokio::test]

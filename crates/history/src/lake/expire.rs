@@ -32,10 +32,13 @@ impl Catalog {
         expired.map_err(failed)
     }
 
-    /// Files of Drover that are noted for deletion.
+    /// Files of Drover that are noted for deletion. One that moved away and came back has its old place again: while any
+    /// file of the catalogue has the place, nothing there is to be deleted.
     pub(crate) fn scheduled(&mut self) -> Result<Vec<Scheduled>, Error> {
         let failed = self.failed("reading what is to be deleted");
-        let sql = "SELECT data_file_id, path, path_is_relative FROM ducklake_files_scheduled_for_deletion";
+        let sql = "SELECT data_file_id, path, path_is_relative FROM ducklake_files_scheduled_for_deletion s \
+                   WHERE path_is_relative <> 0 OR NOT EXISTS (SELECT 1 FROM ducklake_data_file f \
+                   WHERE f.path = s.path AND f.path_is_relative = 0)";
         let rows = self.runtime.block_on(sqlx::query(sql).fetch_all(&mut self.connection)).map_err(failed)?;
         let mut scheduled = Vec::new();
         for row in rows {

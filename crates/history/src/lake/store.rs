@@ -222,7 +222,10 @@ impl Store {
             catalog.expire(replaced_before_ms)?;
             catalog.scheduled()?
         };
-        let free: Vec<Scheduled> = scheduled.into_iter().filter(|scheduled| !self.is_held(scheduled.file)).collect();
+        // By path: a file that came back to a place has another number than before.
+        let held = scheduled.iter().filter(|scheduled| self.is_held(scheduled.file));
+        let held: HashSet<PathBuf> = held.map(|scheduled| scheduled.path.clone()).collect();
+        let free: Vec<Scheduled> = scheduled.into_iter().filter(|scheduled| !held.contains(&scheduled.path)).collect();
         if free.is_empty() {
             return Ok(0);
         }
