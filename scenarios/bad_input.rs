@@ -750,3 +750,28 @@ fn an_ingest_address_asked_without_a_websocket_says_what_it_wants() {
     let body = refusals.node.get("/api/v1/ingest").expect(400);
     assert!(body["error"]["help"].as_str().is_some_and(|help| help.contains("WebSocket")), "{body}");
 }
+
+#[test]
+fn an_answer_to_a_body_that_was_not_read_arrives_and_says_that_the_connection_ends() {
+    let folder = folder();
+    let node = Node::start(folder.path());
+    for _ in 0..20 {
+        let mut stream = node.connect();
+        let head = format!("POST /nothing HTTP/1.1\r\nhost: here\r\ncontent-length: {}\r\n\r\n", 8 << 20);
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&vec![b'x'; 8 << 20]).expect("the whole body is taken from the sender");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the answer, then an orderly end");
+        assert!(answer.starts_with("HTTP/1.1 404") && answer.ends_with('}'), "{answer}");
+        assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+    }
+    let mut stream = node.connect();
+    for connection in ["keep-alive", "close"] {
+        let head =
+            format!("POST /nothing HTTP/1.1\r\nhost: here\r\nconnection: {connection}\r\ncontent-length: 1\r\n\r\nx");
+        stream.write_all(head.as_bytes()).unwrap();
+    }
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    assert!(answers.starts_with("HTTP/1.1 404"), "{answers}");
+}

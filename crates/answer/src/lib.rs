@@ -1,6 +1,10 @@
 //! How every HTTP door says that something is wrong: a kind of problem decides the status code here
 //! and nowhere else, and the body says what is wrong, where, and what to do.
 
+mod unread;
+
+pub use unread::mind_unread_bodies;
+
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -56,4 +56,5 @@ pub fn router(doors: OpenApiRouter, broker: drover_mqtt::Broker, past: Past, ops
         .route("/favicon.ico", get(web::fallback))
         .fallback(web::fallback)
         .method_not_allowed_fallback(web::method_not_allowed)
+        .layer(axum::middleware::from_fn(drover_answer::mind_unread_bodies))
 }
