@@ -765,13 +765,33 @@ fn an_answer_to_a_body_that_was_not_read_arrives_and_says_that_the_connection_en
         assert!(answer.starts_with("HTTP/1.1 404") && answer.ends_with('}'), "{answer}");
         assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
     }
+}
+
+#[test]
+fn a_connection_whose_bodies_were_read_stays() {
+    let folder = folder();
+    let node = Node::start(folder.path());
     let mut stream = node.connect();
     for connection in ["keep-alive", "close"] {
-        let head =
-            format!("POST /nothing HTTP/1.1\r\nhost: here\r\nconnection: {connection}\r\ncontent-length: 1\r\n\r\nx");
-        stream.write_all(head.as_bytes()).unwrap();
+        let body = report("driver", "d-1", now_ms(), 41.0, -8.0).to_string();
+        let head = format!("POST /api/v1/reports HTTP/1.1\r\nhost: here\r\nconnection: {connection}\r\n");
+        stream.write_all(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
     }
     let mut answers = String::new();
-    stream.read_to_string(&mut answers).unwrap();
-    assert!(answers.starts_with("HTTP/1.1 404"), "{answers}");
+    stream.read_to_string(&mut answers).expect("two answers, then an orderly end");
+    assert_eq!(answers.matches("HTTP/1.1 202").count(), 2, "{answers}");
+    assert_eq!(answers.to_lowercase().matches("connection: close").count(), 1, "{answers}");
+}
+
+#[test]
+fn a_sender_that_asks_first_is_not_told_to_send_what_is_refused() {
+    let folder = folder();
+    let node = Node::start(folder.path());
+    let mut stream = node.connect();
+    let head = "POST /nothing HTTP/1.1\r\nhost: here\r\nexpect: 100-continue\r\ncontent-length: 8388608\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the answer, then an orderly end");
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.ends_with('}'), "{answer}");
+    assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
 }

@@ -1,6 +1,7 @@
 //! Bodies that a handler did not read. HTTP/1.1 leaves a connection unusable then, and closing it at once may cost the
 //! client the answer it was sent. So the rest is read and thrown away, within bounds, and the answer says that the
-//! connection ends: a client that keeps connections does not send its next request into a closed one.
+//! connection ends: a client that keeps connections does not send its next request into a closed one. Who asks first
+//! whether to send (`Expect: 100-continue`) and is refused sends nothing, and is not asked to.
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -26,7 +27,8 @@ pub async fn mind_unread_bodies(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let left = Arc::new(AtomicBool::new(false));
-    let request = request.map(|body| Body::new(Watched { body, ended: false, left: left.clone() }));
+    let is_coming = !request.headers().contains_key(header::EXPECT);
+    let request = request.map(|body| Body::new(Watched { body, is_coming, ended: false, left: left.clone() }));
     let mut response = next.run(request).await;
     if left.load(Ordering::Relaxed) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -37,6 +39,8 @@ pub async fn mind_unread_bodies(request: Request, next: Next) -> Response {
 /// A body that knows whether it was read to its end.
 struct Watched {
     body: Body,
+    /// The client sends it, or was told to: reading is what tells it.
+    is_coming: bool,
     ended: bool,
     left: Arc<AtomicBool>,
 }
@@ -46,6 +50,7 @@ impl http_body::Body for Watched {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.is_coming = true;
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(frame) = &polled {
             // An error ends a body too: nothing more comes.
@@ -69,7 +74,9 @@ impl Drop for Watched {
             return;
         }
         self.left.store(true, Ordering::Relaxed);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && self.is_coming
+        {
             runtime.spawn(throw_away(mem::take(&mut self.body)));
         }
     }
