@@ -83,9 +83,17 @@ pub enum IntakeError {
     Lookup(std::io::Error),
 }
 
+impl IntakeError {
+    /// True when this node takes nothing more, because it was told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        matches!(self, IntakeError::Append(AppendError::Closed) | IntakeError::Commit(CommitError::Closed))
+    }
+}
+
 impl From<IntakeError> for Problem {
     fn from(error: IntakeError) -> Problem {
         let message = error.to_string();
+        let is_stopping = error.is_stopping();
         let unavailable =
             |code, help| Problem::new(ProblemKind::Unavailable, code, message.clone(), help).retry_after(1);
         match error {
@@ -99,6 +107,9 @@ impl From<IntakeError> for Problem {
             IntakeError::Append(AppendError::Full(_)) | IntakeError::Commit(CommitError::Full(_)) => {
                 unavailable("disk_full", "free space on the node's data disk; it resumes by itself. Send again later")
                     .retry_after(5)
+            }
+            _ if is_stopping => {
+                unavailable("stopping", "the node is stopping: connect again, and send again what was not acknowledged")
             }
             IntakeError::Append(_) | IntakeError::Commit(_) | IntakeError::Lookup(_) => {
                 unavailable("storage_failed", "look at the node's log and disk, then restart it. Send again later")
@@ -400,4 +411,17 @@ fn raw_items(body: &[u8]) -> Vec<&str> {
         return items.into_iter().map(RawValue::get).collect();
     }
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_stops_asks_to_come_back_soon_and_blames_no_disk() {
+        let errors = [IntakeError::Append(AppendError::Closed), IntakeError::Commit(CommitError::Closed)];
+        for problem in errors.map(Problem::from) {
+            assert_eq!((&*problem.code, problem.retry_after_s), ("stopping", Some(1)), "{}", problem.message);
+        }
+    }
 }

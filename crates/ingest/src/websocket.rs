@@ -91,6 +91,8 @@ struct UnderWay {
     answers: VecDeque<(u64, Result<Judged, IntakeError>)>,
     /// Resolves when the first answer can be given.
     first: Option<Durable>,
+    /// The node takes nothing more.
+    stopping: bool,
 }
 
 impl UnderWay {
@@ -130,6 +132,7 @@ impl UnderWay {
                 Ok(judged) => intake.settle(judged).await,
                 Err(error) => Err(error),
             };
+            self.stopping |= taken.as_ref().is_err_and(IntakeError::is_stopping);
             socket.feed(ack(frame, taken)).await?;
         }
         self.first = None;
@@ -146,7 +149,14 @@ async fn exchange(intake: &Intake, socket: &mut WebSocket) -> Result<(), axum::E
     loop {
         tokio::select! {
             biased;
-            () = under_way.ready() => under_way.answer(intake, socket).await?,
+            () = under_way.ready() => {
+                under_way.answer(intake, socket).await?;
+                if under_way.stopping {
+                    // What is still unanswered was not acknowledged: its sender sends it again.
+                    let reason = "the node is stopping: connect again".into();
+                    return socket.send(Message::Close(Some(CloseFrame { code: close_code::AWAY, reason }))).await;
+                }
+            }
             message = socket.recv(), if under_way.answers.len() < FRAMES_UNDER_WAY => {
                 silence.heard();
                 match message.transpose()? {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::SimulateOptions;
 use super::clock::Clock;
 use super::crowd::{Crowd, Sample};
@@ -18,7 +20,7 @@ use super::summary::Tally;
 use super::watch::Sightings;
 use crate::error::Result;
 use crate::send::{Backoff, Batch, INGEST_PATH, NDJSON, Patience, REPORTS_PATH, Via, odd};
-use crate::wire::answer::{Answer, Trouble};
+use crate::wire::answer::Answer;
 use crate::wire::http::HttpConnection;
 use crate::wire::target::Target;
 use crate::wire::websocket::WebSocket;
@@ -104,6 +106,8 @@ pub(super) struct Session {
     under_way: VecDeque<Vec<Sample>>,
     /// Frames to send again, before anything new.
     again: VecDeque<Vec<Sample>>,
+    /// Nothing is sent before, because the server asked to come back later.
+    held_until: Instant,
     lines: Batch,
     tally: Tally,
 }
@@ -118,6 +122,7 @@ impl Session {
             schedule,
             under_way: VecDeque::new(),
             again: VecDeque::new(),
+            held_until: Instant::now(),
             lines: Batch::default(),
             tally: Tally::default(),
         }
@@ -159,7 +164,7 @@ impl Session {
             }
             self.tally.errors += 1;
             self.requeue();
-            if self.is_over() && self.again.is_empty() {
+            if !self.has_more() {
                 return Ok(());
             }
             if self.tally.acknowledged > acknowledged {
@@ -182,15 +187,14 @@ impl Session {
                 self.under_way.push_back(frame);
             }
             socket.flush()?;
-            if self.is_over() && self.under_way.is_empty() {
+            if self.is_done() {
                 socket.close();
                 return Ok(());
             }
-            let next_due = self.shared.clock.instant(self.next_due_us());
-            let may_send = self.under_way.len() < most && !self.is_over();
+            let may_send = self.under_way.len() < most && self.has_more();
             tokio::select! {
                 outcome = socket.receive() => outcome?,
-                () = tokio::time::sleep_until(next_due), if may_send => {}
+                () = tokio::time::sleep_until(self.next_send()), if may_send => {}
             }
             while let Some(message) = socket.message()? {
                 acknowledged_frames += 1;
@@ -198,7 +202,7 @@ impl Session {
                 if answer.ack != acknowledged_frames {
                     return Err(odd(&self.shared.target, format!("frame {} acknowledged out of turn", answer.ack)));
                 }
-                self.settle(&answer).await?;
+                self.settle(&answer)?;
             }
         }
     }
@@ -208,10 +212,10 @@ impl Session {
         self.shared.begin().await;
         loop {
             let Some(frame) = self.next_frame() else {
-                if self.is_over() {
+                if self.is_done() {
                     return Ok(());
                 }
-                tokio::time::sleep_until(self.shared.clock.instant(self.next_due_us())).await;
+                tokio::time::sleep_until(self.next_send()).await;
                 continue;
             };
             self.write(&frame);
@@ -224,12 +228,15 @@ impl Session {
             } else {
                 Answer::from_http(&http.post(REPORTS_PATH, NDJSON, self.lines.body()).await?)?
             };
-            self.settle(&answer).await?;
+            self.settle(&answer)?;
         }
     }
 
     /// What to send now, if anything.
     fn next_frame(&mut self) -> Option<Vec<Sample>> {
+        if Instant::now() < self.held_until {
+            return None;
+        }
         if let Some(frame) = self.again.pop_front() {
             return Some(frame);
         }
@@ -261,8 +268,23 @@ impl Session {
         if self.shared.closed_loop { self.shared.end_us } else { self.schedule.due_us().min(self.shared.end_us) }
     }
 
+    /// When the next frame may go out, if there is one.
+    fn next_send(&self) -> Instant {
+        let due = if self.again.is_empty() { self.shared.clock.instant(self.next_due_us()) } else { Instant::now() };
+        due.max(self.held_until)
+    }
+
     fn is_over(&self) -> bool {
         self.shared.clock.now_us() >= self.shared.end_us
+    }
+
+    fn has_more(&self) -> bool {
+        !self.is_over() || !self.again.is_empty()
+    }
+
+    /// Everything was sent and has its answer.
+    fn is_done(&self) -> bool {
+        !self.has_more() && self.under_way.is_empty()
     }
 
     fn requeue(&mut self) {
@@ -272,12 +294,12 @@ impl Session {
     }
 
     /// Books the answer to the oldest frame under way.
-    async fn settle(&mut self, answer: &Answer) -> Result<()> {
+    fn settle(&mut self, answer: &Answer) -> Result<()> {
         let Some(frame) = self.under_way.pop_front() else {
             return Err(odd(&self.shared.target, "an acknowledgement for nothing".into()));
         };
         if let Some(trouble) = &answer.error {
-            return self.put_off(frame, trouble).await;
+            return self.put_off(frame, trouble.wait()?);
         }
         if answer.settled() != frame.len() as u64 {
             return Err(odd(&self.shared.target, format!("{} reports answered of {}", answer.settled(), frame.len())));
@@ -295,12 +317,11 @@ impl Session {
         self.shared.ledger.as_ref().map_or(Ok(()), |file| file.append(&ledger))
     }
 
-    /// Nothing was taken: wait as asked and send it again, or give up if coming back would not help.
-    async fn put_off(&mut self, frame: Vec<Sample>, trouble: &Trouble) -> Result<()> {
+    /// Nothing of it was taken: it goes again when the server asked to, and other answers are read meanwhile.
+    fn put_off(&mut self, frame: Vec<Sample>, wait: Duration) -> Result<()> {
         self.tally.errors += 1;
-        let wait = trouble.wait()?;
         self.again.push_back(frame);
-        tokio::time::sleep(wait.min(DRAIN)).await;
+        self.held_until = Instant::now() + wait.min(DRAIN);
         Ok(())
     }
 }

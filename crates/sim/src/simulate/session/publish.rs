@@ -1,16 +1,14 @@
-//! A session over MQTT: each report is a publish and has its own acknowledgement. What the server refuses for now is
-//! held back for a while and sent again, without keeping other acknowledgements waiting.
+//! A session over MQTT: each report is a publish and has its own acknowledgement.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Session;
 use crate::error::Result;
-use crate::send::{LATER_S, book, client_id, odd};
+use crate::send::{book, client_id, odd};
 use crate::wire::answer::Answer;
-use crate::wire::mqtt::{Ack, Mqtt, Refusal, Version};
+use crate::wire::mqtt::{Ack, Mqtt, Version};
 
 /// A connection, and what the session keeps about it alone.
 struct Line {
@@ -18,8 +16,6 @@ struct Line {
     /// Ids of the publishes under way, oldest first; the session has their reports in the same order.
     ids: VecDeque<u16>,
     most_under_way: usize,
-    /// Nothing is sent before, because the server asked to come back later.
-    held_until: Instant,
 }
 
 impl Session {
@@ -28,11 +24,11 @@ impl Session {
         let mqtt = Mqtt::connect(&self.shared.target, &client_id(), version).await?;
         self.shared.begin().await;
         let most_under_way = self.shared.most_under_way.min(mqtt.window());
-        let mut line = Line { mqtt, ids: VecDeque::new(), most_under_way, held_until: Instant::now() };
+        let mut line = Line { mqtt, ids: VecDeque::new(), most_under_way };
         loop {
             self.publish_what_is_due(&mut line);
             line.mqtt.flush()?;
-            if self.is_over() && self.under_way.is_empty() && self.again.is_empty() {
+            if self.is_done() {
                 line.mqtt.close();
                 return Ok(());
             }
@@ -42,13 +38,13 @@ impl Session {
                 () = tokio::time::sleep_until(wake) => {}
             }
             while let Some(ack) = line.mqtt.ack()? {
-                self.take_ack(&mut line, ack).await?;
+                self.take_ack(&mut line, ack)?;
             }
         }
     }
 
     fn publish_what_is_due(&mut self, line: &mut Line) {
-        while self.under_way.len() < line.most_under_way && Instant::now() >= line.held_until {
+        while self.under_way.len() < line.most_under_way {
             let Some(frame) = self.next_frame() else { break };
             self.write(&frame);
             let topic = self.crowd.topic(frame[0].device);
@@ -60,26 +56,17 @@ impl Session {
     /// When there is something to do even if nothing arrives.
     fn wake(&self, line: &Line) -> Instant {
         let sign_of_life = line.mqtt.sign_of_life_due();
-        if self.under_way.len() >= line.most_under_way || (self.is_over() && self.again.is_empty()) {
-            return sign_of_life;
-        }
-        let due = if self.again.is_empty() { self.shared.clock.instant(self.next_due_us()) } else { line.held_until };
-        sign_of_life.min(due.max(line.held_until))
+        let may_send = self.under_way.len() < line.most_under_way && self.has_more();
+        if may_send { sign_of_life.min(self.next_send()) } else { sign_of_life }
     }
 
     /// Acknowledgements come in the order of the publishes (MQTT-4.6.0-2).
-    async fn take_ack(&mut self, line: &mut Line, ack: Ack) -> Result<()> {
+    fn take_ack(&mut self, line: &mut Line, ack: Ack) -> Result<()> {
         if line.ids.pop_front() != Some(ack.id) {
             return Err(odd(&self.shared.target, format!("publish {} acknowledged out of turn", ack.id)));
         }
-        if ack.refusal.as_ref().is_some_and(Refusal::is_for_now) {
-            self.tally.errors += 1;
-            self.again.extend(self.under_way.pop_front());
-            line.held_until = Instant::now() + Duration::from_secs_f64(LATER_S);
-            return Ok(());
-        }
         let mut answer = Answer::default();
         book(&mut answer, 0, ack.refusal);
-        self.settle(&answer).await
+        self.settle(&answer)
     }
 }
