@@ -19,7 +19,7 @@ use crate::wire::websocket::WebSocket;
 pub(crate) use patience::Backoff;
 pub use patience::Patience;
 use publish::Publishing;
-pub(crate) use publish::{LATER_S, book, client_id, topic};
+pub(crate) use publish::{book, client_id, topic};
 
 /// Where batches go.
 pub(crate) const REPORTS_PATH: &str = "/api/v1/reports";

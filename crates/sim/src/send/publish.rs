@@ -12,7 +12,7 @@ use crate::wire::mqtt::{Ack, Mqtt, Refusal};
 use crate::wire::target::Target;
 
 /// Pause before what was refused for now is said again; no MQTT server says how long it should be.
-pub(crate) const LATER_S: f64 = 1.0;
+const LATER_S: f64 = 1.0;
 
 /// How far the publishes of one batch have come.
 #[derive(Default)]
