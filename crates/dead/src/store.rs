@@ -3,7 +3,6 @@
 use crate::Error;
 use crate::letter::{Letter, LetterId};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
-use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -47,8 +46,6 @@ impl Store {
     /// Opens the file in this folder, making it if it is not there.
     pub(crate) fn open(folder: &Path) -> Result<Store, Error> {
         let database = open(&folder.join(FILE)).map_err(|error| error.0)?;
-        // Only now will a power cut not take the file's name away.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(redb::Error::Io)?;
         Ok(Store { database, failed: AtomicBool::new(false) })
     }
 
@@ -150,7 +147,7 @@ impl<E: Into<redb::Error>> From<E> for AnyRedb {
 }
 
 fn open(path: &Path) -> Result<Database, AnyRedb> {
-    let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path)?;
+    let database = drover_files::open_database(path, CACHE_BYTES)?;
     let write = database.begin_write()?;
     write.open_table(LETTERS)?;
     write.open_table(ORIGINALS)?;

@@ -9,7 +9,7 @@ use drover_answer::now_ms;
 use drover_dead::Tries;
 use drover_formats::{Row, Telemetry};
 use drover_ingest::{Admitted, Refusal, Tracks};
-use drover_log::{AppendError, CommitError};
+use drover_log::{AppendError, CommitError, Position};
 use drover_model::Reject;
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek};
@@ -92,6 +92,7 @@ fn attempt(shared: &Shared, job: &mut Job) -> Result<(), Trouble> {
         rejected,
         tracks,
         scratch: Vec::new(),
+        wait: 0,
         since: Instant::now(),
         shown: Instant::now(),
     };
@@ -140,6 +141,8 @@ struct Working<'s> {
     rejected: Rejected,
     tracks: Tracks,
     scratch: Vec<u8>,
+    /// What this attempt has to see durable. Where earlier ones came to is durable, or gone with its log.
+    wait: Position,
     /// Of the last checkpoint.
     since: Instant,
     shown: Instant,
@@ -220,11 +223,11 @@ impl Working<'_> {
             Ok(Some(Admitted::New { position, late })) => {
                 self.counts.accepted += 1;
                 self.counts.late += u64::from(late);
-                self.counts.position = self.counts.position.max(position);
+                self.must_last(position);
             }
             Ok(Some(Admitted::Duplicate { wait })) => {
                 self.counts.duplicates += 1;
-                self.counts.position = self.counts.position.max(wait);
+                self.must_last(wait);
             }
             Err(Refusal::Reject(reject)) => self.reject(number, &reject)?,
             Err(Refusal::Log(error)) => return Err(Trouble::Log(log_problem(&error))),
@@ -234,6 +237,11 @@ impl Working<'_> {
         }
         self.counts.rows += 1;
         Ok(())
+    }
+
+    fn must_last(&mut self, position: Position) {
+        self.wait = self.wait.max(position);
+        self.counts.position = self.counts.position.max(position);
     }
 
     fn reject(&mut self, row: u64, reject: &Reject) -> Result<(), Trouble> {
@@ -257,8 +265,8 @@ impl Working<'_> {
     /// Makes what was counted true on the disk, then keeps the count.
     fn checkpoint(&mut self, job: &mut Job) -> Result<(), Trouble> {
         let log = self.shared.admission.log();
-        if self.counts.position > 0 {
-            log.wait_durable(self.counts.position).map_err(|error| Trouble::Log(commit_problem(&error)))?;
+        if self.wait > 0 {
+            log.wait_durable(self.wait).map_err(|error| Trouble::Log(commit_problem(&error)))?;
         }
         job.rejects_bytes = self.rejected.sync().map_err(Trouble::Reading)?;
         self.shared.count(&job.counts, &self.counts);

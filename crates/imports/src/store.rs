@@ -137,7 +137,7 @@ impl<E: Into<redb::Error>> From<E> for AnyRedb {
 }
 
 fn open(path: &Path) -> Result<Database, redb::Error> {
-    let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path)?;
+    let database = drover_files::open_database(path, CACHE_BYTES)?;
     let write = database.begin_write()?;
     write.open_table(JOBS)?;
     write.open_table(TAKEN)?;

@@ -17,7 +17,7 @@ const CACHE_BYTES: usize = 8 << 20;
 const RETRY: Duration = Duration::from_secs(1);
 
 pub(super) fn open(path: &Path) -> Result<Database, redb::Error> {
-    Ok(redb::Builder::new().set_cache_size(CACHE_BYTES).create(path)?)
+    drover_files::open_database(path, CACHE_BYTES)
 }
 
 /// Reads everything that is kept.
