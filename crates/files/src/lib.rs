@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, whenever a process is killed or the power goes.
+//! Databases whose files are there whole or not at all, whenever a process is killed or the power goes.
 
 use redb::{Database, Error};
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use std::path::Path;
 /// The file cannot be made, read or written, is no database, or is open elsewhere.
 pub fn open_database(path: &Path, cache_bytes: usize) -> Result<Database, Error> {
     let open = |path: &Path| redb::Builder::new().set_cache_size(cache_bytes).create(path);
-    if !path.exists() {
+    if !path.try_exists().map_err(Error::Io)? {
         // A file whose making was cut off is no database and never becomes one. Under this name it is only in the way.
         let unfinished = path.with_extension("unfinished");
         if unfinished.exists() {

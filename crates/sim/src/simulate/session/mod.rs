@@ -1,6 +1,7 @@
 //! One connection of the load generator: takes what is due from its crowd, sends it, and books what the
 //! acknowledgements say. Over WebSocket and MQTT many frames may be under way; over HTTP one request is. When the
-//! connection breaks, what was under way goes first on the next one, as it was.
+//! connection breaks, what was under way goes first on the next one, as it was. What the server refuses for now is held
+//! back for as long as it asks, all of it together, while other acknowledgements are read.
 
 mod publish;
 
