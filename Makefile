@@ -13,7 +13,7 @@ run: build ## Build everything and start the demo city at http://localhost:8080
 	./target/release/drover demo
 
 build: web ## Build the page and the binary
-	$(CARGO) build --release --locked -p drover
+	$(CARGO) build --release --locked --workspace --bin drover
 
 web: web/dist/index.html ## Build the page into web/dist
 

@@ -57,8 +57,8 @@ fn without_credentials_a_node_listens_on_loopback_only() {
     let output = open_to_all.expect("drover starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("loopback"), "{said}");
-    let said = refusal(&data, &[], &[]);
-    assert!(said.contains("--dev"), "{said}");
+    let said = refusal(&data, &["--mqtt", "0.0.0.0:0"], &[]);
+    assert!(said.contains("in the clear") && said.contains("allow_plain"), "{said}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod socket;
 
 pub use disk::SmallDisk;
 pub use log::{Logged, read_log};
-pub use node::{Answer, Node};
+pub use node::{Answer, As, Node};
 pub use socket::Socket;
 
 use serde_json::{Value, json};

@@ -12,6 +12,8 @@ use std::sync::mpsc;
 
 /// Lines of a node's own messages shown when a test fails.
 const MESSAGES_SHOWN: usize = 30;
+/// What users of the tests choose.
+const ADMIN_PASSWORD: &str = "correct horse battery staple";
 /// Largest answer that a test reads.
 const ANSWER_MAX_BYTES: u64 = 256 << 20;
 
@@ -63,10 +65,51 @@ impl Node {
 
     /// A node with these doors and settings.
     pub fn start_at(data: &Path, doors: &[(&str, &str)], settings: &[(&str, &str)]) -> Node {
+        Node::start_as(true, data, doors, settings)
+    }
+
+    /// A node that asks for credentials, at its first start, and its administrator, logged in with a password of his own.
+    pub fn secured(data: &Path, doors: &[(&str, &str)], settings: &[(&str, &str)]) -> (Node, String) {
+        let doors: Vec<_> = [("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0")].into_iter().chain(doors.iter().copied()).collect();
+        let node = Node::start_as(false, data, &doors, settings);
+        let messages = node.messages();
+        let said = messages.lines().find_map(|line| line.trim().strip_prefix("first administrator: "));
+        let (email, once) = said.and_then(|said| said.split_once(' ')).expect("the first administrator is told");
+        let token = node.log_in(email, once);
+        let change = serde_json::json!({"current_password": once, "new_password": ADMIN_PASSWORD}).to_string();
+        let changed = node.asked_by(&token).post("/api/v1/auth/password", change);
+        assert!((200..300).contains(&changed.status), "{}", changed.text());
+        let token = node.log_in(email, ADMIN_PASSWORD);
+        (node, token)
+    }
+
+    /// The same folder again, with the administrator that it has by now.
+    pub fn secured_again(data: &Path, doors: &[(&str, &str)], settings: &[(&str, &str)]) -> (Node, String) {
+        let doors: Vec<_> = [("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0")].into_iter().chain(doors.iter().copied()).collect();
+        let node = Node::start_as(false, data, &doors, settings);
+        let token = node.log_in("admin@localhost", ADMIN_PASSWORD);
+        (node, token)
+    }
+
+    /// An access token for a user.
+    #[track_caller]
+    pub fn log_in(&self, email: &str, password: &str) -> String {
+        let proof = serde_json::json!({"email": email, "password": password}).to_string();
+        let answer = self.post("/api/v1/auth/login", proof).expect(200);
+        answer["access_token"].as_str().expect("an access token").to_owned()
+    }
+
+    /// The node as somebody with this token sees it.
+    pub fn asked_by<'a>(&'a self, token: &'a str) -> As<'a> {
+        As { node: self, token }
+    }
+
+    fn start_as(dev: bool, data: &Path, doors: &[(&str, &str)], settings: &[(&str, &str)]) -> Node {
         let messages = data.with_extension("messages");
         let stderr = File::options().create(true).append(true).open(&messages).expect("a file for messages");
         let data = data.to_str().expect("a path in UTF-8");
-        let process = drover(&["serve", "--dev", "--data", data])
+        let process = drover(&["serve", "--data", data])
+            .args(dev.then_some("--dev"))
             .args(doors.iter().flat_map(|(flag, address)| [flag, address]))
             .env("DROVER_LOG_SEGMENT_MIB", "4")
             .envs(settings.iter().copied())
@@ -189,6 +232,58 @@ impl Node {
     /// What the node wrote to standard error so far, with that of earlier nodes on the same folder.
     pub fn messages(&self) -> String {
         fs::read_to_string(&self.messages).unwrap_or_default()
+    }
+}
+
+/// A node as somebody with a token sees it.
+#[derive(Clone, Copy)]
+pub struct As<'a> {
+    node: &'a Node,
+    token: &'a str,
+}
+
+impl As<'_> {
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "")
+    }
+
+    pub fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
+        self.ask("POST", path, body)
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        self.ask("DELETE", path, "")
+    }
+
+    /// Any method, with JSON.
+    pub fn ask(&self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Answer {
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(self.node.url() + path)
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {}", self.token))
+            .body(body.as_ref().to_vec())
+            .expect("a request");
+        answer(self.node.http.run(request).unwrap_or_else(|error| panic!("{method} {path}: {error}")))
+    }
+
+    /// Makes a record; gives what the node says of it.
+    #[track_caller]
+    pub fn make(&self, resource: &str, record: &Value) -> Value {
+        self.post(&format!("/api/v1/{resource}"), record.to_string()).expect(201)["data"].clone()
+    }
+
+    /// Makes a user with this role and a password of his own, logged in: his token.
+    #[track_caller]
+    pub fn user(&self, email: &str, more: &Value) -> String {
+        let mut user = serde_json::json!({"email": email, "name": email});
+        user.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let once = self.make("users", &user)["one_time_password"].as_str().expect("a password").to_owned();
+        let token = self.node.log_in(email, &once);
+        let change = serde_json::json!({"current_password": once, "new_password": ADMIN_PASSWORD}).to_string();
+        let changed = self.node.asked_by(&token).post("/api/v1/auth/password", change);
+        assert!((200..300).contains(&changed.status), "{}", changed.text());
+        self.node.log_in(email, ADMIN_PASSWORD)
     }
 }
 

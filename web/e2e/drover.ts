@@ -23,19 +23,27 @@ export interface Report {
 
 export class Drover {
   url = '';
+  /** Of a node that asks for credentials: who may log in at first, and by what. */
+  admin: { email: string; password: string } | null = null;
   private child: ChildProcess | null = null;
   private lastTimestamp = 0;
 
-  constructor(private readonly folder: string) {}
+  constructor(
+    private readonly folder: string,
+    private readonly secured = false,
+  ) {}
 
   /** On return the node serves, after a restart at the address it had. */
   async start(): Promise<void> {
     const address = this.url ? new URL(this.url).host : '127.0.0.1:0';
-    const child = spawn(BINARY, ['serve', '--dev', '--data', this.folder, '--http', address]);
+    const mode = this.secured ? ['--mqtt', '127.0.0.1:0'] : ['--dev'];
+    const child = spawn(BINARY, ['serve', ...mode, '--data', this.folder, '--http', address]);
     this.child = child;
     let complaints = '';
     child.stderr.on('data', (text) => {
       complaints += text;
+      const [, email, password] = /^first administrator: (\S+) (\S+)$/m.exec(complaints) ?? [];
+      if (email && password) this.admin = { email, password };
     });
     const ready = new Promise<string>((done, fail) => {
       const timer = setTimeout(() => fail(new Error(`not ready in ${READY_MS} ms: ${complaints}`)), READY_MS);
@@ -60,15 +68,15 @@ export class Drover {
     await gone;
   }
 
-  /** On return the reports are in the log. Times never repeat, so that none counts as a duplicate. */
-  async send(reports: Report[]): Promise<void> {
+  /** On return the reports are in the log; a node that asks for credentials wants a token. Times never repeat, so that none counts as a duplicate. */
+  async send(reports: Report[], token?: string): Promise<void> {
     this.lastTimestamp = Math.max(Date.now(), this.lastTimestamp + 1);
     const timestamp = new Date(this.lastTimestamp).toISOString();
     for (let at = 0; at < reports.length; at += BATCH) {
       const batch = reports.slice(at, at + BATCH).map((report) => ({ timestamp, ...report }));
       const answer = await fetch(`${this.url}/api/v1/reports`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
+        headers: { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
         body: JSON.stringify(batch),
       });
       expect(answer.status, await answer.clone().text()).toBe(202);

@@ -2,6 +2,7 @@
 // Narrow: head at the top, one sheet from the bottom that holds the list or the details.
 
 import { type RefObject, useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { AccountMenu } from './account/AccountMenu';
 import { DetailsCard } from './details/DetailsCard';
 import { history as past } from './history';
 import { Logo } from './icons';
@@ -16,6 +17,7 @@ import { MapView } from './map/MapView';
 import { ReplayBanner } from './replay/ReplayBanner';
 import { ReplayBar } from './replay/ReplayBar';
 import { Sheet, type Stop, sheetHeight } from './Sheet';
+import { isPage } from './session/route';
 import { ConnectionChip, ConnectionNote } from './status/ConnectionChip';
 import { ThemeToggle } from './status/ThemeToggle';
 import { strings } from './strings';
@@ -95,6 +97,7 @@ function Head() {
       <h1>{strings.product}</h1>
       <ConnectionChip />
       <ThemeToggle />
+      <AccountMenu />
     </header>
   );
 }
@@ -152,10 +155,13 @@ function NarrowPanels({
 /** Keeps the address at what is shown, and follows it when it is changed by hand or by "back". */
 function useLink(map: FleetMap | null): void {
   const view = useRef<ViewPlace | null>(readLink(location.hash).view);
+  // Who comes from another page may have come by a link.
+  useEffect(() => store.select(readLink(location.hash).key), []);
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const write = () => {
       timer = undefined;
+      if (isPage(location.hash)) return;
       // The moment of the address comes true only once its day is here.
       const waiting = past.view.get().phase === 'loading' ? readLink(location.hash).time : null;
       const time = past.replay.shown.get()?.time ?? waiting;
@@ -166,6 +172,7 @@ function useLink(map: FleetMap | null): void {
       timer ??= setTimeout(write, past.replay.playing.get() ? 1000 : 300);
     };
     const read = () => {
+      if (isPage(location.hash)) return;
       const link = readLink(location.hash);
       store.select(link.key);
       if (link.view) map?.jump(link.view);

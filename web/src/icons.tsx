@@ -120,6 +120,11 @@ export const DownloadIcon = (props: IconProps) => (
     <path d="M12 4v11M7 10.5l5 5 5-5M5 20h14" />
   </Glyph>
 );
+export const MoreIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <path d="M12 5.5v.01M12 12v.01M12 18.5v.01" strokeWidth="3" />
+  </Glyph>
+);
 
 /** A herd of three, driven the way the arrow points. */
 export function Logo({ size = 28 }: { size?: number }) {

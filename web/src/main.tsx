@@ -2,19 +2,22 @@ import { ThemeProvider } from '@mui/material/styles';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import './style.css';
+import './page/pages.css';
 import './details/history.css';
 import './replay/replay.css';
-import { App } from './App';
-import { startHistory } from './history';
 import { start } from './live';
+import { Root } from './Root';
+import { startSession } from './session';
+import { startRoutes } from './session/route';
 import { theme } from './theme';
 
 start();
-startHistory();
+startRoutes();
+startSession();
 createRoot(document.getElementById('root')!).render(
   <StrictMode>
     <ThemeProvider theme={theme} defaultMode="system" noSsr>
-      <App />
+      <Root />
     </ThemeProvider>
   </StrictMode>,
 );

@@ -1,6 +1,10 @@
-// Every word that people see. English; another language is another object of this shape.
+// Every word that people see; those of login, account and administration are in `strings.pages.ts`. English; another
+// language is another object of this shape.
+
+import { pages } from './strings.pages';
 
 export const strings = {
+  ...pages,
   product: 'Drover',
   map: 'Map of the fleet',
   panel: 'Fleet',

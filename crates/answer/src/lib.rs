@@ -19,12 +19,18 @@ use utoipa::{IntoResponses, ToSchema};
 pub enum ProblemKind {
     /// The request cannot be read.
     Malformed,
+    /// No credentials, or none that are good.
+    Unauthorized,
+    /// The role does not allow it.
+    Forbidden,
     /// There is no such thing.
     NotFound,
     /// The path exists, but not with this method.
     MethodNotAllowed,
     /// It contradicts what is already there.
     Conflict,
+    /// It has changed since the caller read it.
+    Changed,
     /// The body is larger than allowed.
     TooLarge,
     /// A coding of the body that is not understood.
@@ -44,9 +50,12 @@ impl ProblemKind {
     pub const fn status(self) -> StatusCode {
         match self {
             ProblemKind::Malformed => StatusCode::BAD_REQUEST,
+            ProblemKind::Unauthorized => StatusCode::UNAUTHORIZED,
+            ProblemKind::Forbidden => StatusCode::FORBIDDEN,
             ProblemKind::NotFound => StatusCode::NOT_FOUND,
             ProblemKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ProblemKind::Conflict => StatusCode::CONFLICT,
+            ProblemKind::Changed => StatusCode::PRECONDITION_FAILED,
             ProblemKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ProblemKind::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ProblemKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
@@ -101,6 +110,9 @@ impl From<Reject> for Problem {
             }
             RejectCode::Conflict => (ProblemKind::Conflict, "give each report of an asset its own timestamp"),
             RejectCode::RateLimited => (ProblemKind::TooMany, "wait, then send the report again"),
+            RejectCode::NotAllowed => {
+                (ProblemKind::Forbidden, "send with the credentials of the asset, or of somebody who may report for it")
+            }
             RejectCode::ClockAhead | RejectCode::ClockBehind => {
                 (ProblemKind::Invalid, "set the device's clock, or leave the timestamp out")
             }

@@ -39,8 +39,14 @@ pub struct Past {
 }
 
 /// All routes of a node: those given (the doors that take reports) and those that read, watch and
-/// operate, with their documentation at `/docs` and `/api/v1/openapi.json` and the page at `/`.
-pub fn router(doors: OpenApiRouter, broker: drover_mqtt::Broker, past: Past, ops: Ops) -> Router {
+/// operate, with their documentation (which `finish` has the last word on) at `/docs` and `/api/v1/openapi.json` and the page at `/`.
+pub fn router(
+    doors: OpenApiRouter,
+    broker: drover_mqtt::Broker,
+    past: Past,
+    ops: Ops,
+    finish: impl FnOnce(&mut utoipa::openapi::OpenApi),
+) -> Router {
     let watch_state = watch::WatchState { live: ops.live.clone(), epoch: ops.node.epoch.clone() };
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(doors)
@@ -51,6 +57,7 @@ pub fn router(doors: OpenApiRouter, broker: drover_mqtt::Broker, past: Past, ops
         .merge(ops::routes(ops))
         .split_for_parts();
     document.info.version = env!("CARGO_PKG_VERSION").into();
+    finish(&mut document);
     router
         .merge(SwaggerUi::new("/docs").url("/api/v1/openapi.json", document))
         .route("/favicon.ico", get(web::fallback))

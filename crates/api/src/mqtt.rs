@@ -12,9 +12,10 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use drover_access::Seeing;
 use drover_answer::{Problem, ProblemKind, SendProblems, kind_in_path};
 use drover_live::{Frame, Live, Seen, Wish};
-use drover_model::{Kind, check_id};
+use drover_model::{Kind, Sight, check_id};
 use drover_mqtt::{Broker, Message, QoS, matches};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -33,16 +34,25 @@ const NOBODY: Duration = Duration::from_millis(20);
 const COMMAND_MAX_BYTES: usize = 64 * 1024;
 
 /// One page of the live state for a subscription to `filter`; the cursor begins with 0.
-pub fn live_page(live: &Live, filter: &str, cursor: u64, sink: &mut dyn FnMut(Message)) -> Option<u64> {
+pub fn live_page(
+    live: &Live,
+    sight: &Sight,
+    filter: &str,
+    cursor: u64,
+    sink: &mut dyn FnMut(Message),
+) -> Option<u64> {
     if let Some((kind, id)) = exact(filter) {
-        live.get(kind, id, |seen| sink(message(seen)));
+        if sight.sees(kind, id) {
+            live.get(kind, id, |seen| sink(message(seen)));
+        }
         return None;
     }
     if !filter.starts_with(['+', '#']) && filter.split('/').next() != Some(LIVE) {
         return None;
     }
     let next = live.page(cursor as u32, PAGE_ASSETS, |seen| {
-        if matches(filter, &topic(seen.report.kind.name(), &seen.report.id)) {
+        let (kind, id) = (seen.report.kind, &seen.report.id);
+        if sight.sees(kind, id) && matches(filter, &topic(kind.name(), id)) {
             sink(message(seen));
         }
     });
@@ -125,12 +135,17 @@ struct CommandReceipt {
 )]
 async fn command(
     State(broker): State<Broker>,
+    Seeing(sight): Seeing,
     path: Result<Path<(String, String)>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let Path((kinds, id)) = path?;
     let kind = kind_in_path(&kinds)?;
     check_id(&id)?;
+    if !sight.sees(kind, &id) {
+        let help = "check the id; a command goes to an asset of the fleets within reach";
+        return Err(Problem::new(ProblemKind::NotFound, "not_found", format!("there is no {kind}/{id}"), help));
+    }
     let too_large = || {
         let message = format!("a command has at most {COMMAND_MAX_BYTES} bytes");
         Problem::new(ProblemKind::TooLarge, "too_large", message, "send a link to what does not fit")

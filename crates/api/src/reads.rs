@@ -8,10 +8,12 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use drover_access::Seeing;
 use drover_answer::{Problem, ProblemKind, ReadProblems, kind_in_path, now_ms};
 use drover_geo::{BoundingBox, Point, Polygon};
 use drover_live::{Area, Filter, Freshness, Live};
-use drover_model::{AssetRef, Kind, Status};
+use drover_model::{AssetRef, Kind, Sight, Status};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
@@ -32,6 +34,9 @@ pub fn routes(live: Live, past: PastState) -> OpenApiRouter {
     let located = OpenApiRouter::new().routes(routes!(location)).with_state(Located { live: live.clone(), past });
     OpenApiRouter::new()
         .routes(routes!(nearby))
+        .route("/api/v1/drivers/nearby", nearby_of("drivers"))
+        .route("/api/v1/vehicles/nearby", nearby_of("vehicles"))
+        .route("/api/v1/stations/nearby", nearby_of("stations"))
         .routes(routes!(search))
         .routes(routes!(distance))
         .with_state(live)
@@ -82,20 +87,22 @@ async fn wait(live: &Live, at_least: Option<u64>) -> Result<(), Problem> {
 )]
 async fn location(
     State(Located { live, past }): State<Located>,
+    Seeing(sight): Seeing,
     path: Result<Path<(String, String)>, PathRejection>,
     query: Result<Query<Moment>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Path((kinds, id)) = path?;
     let Query(Moment { at_least, at }) = query?;
     let kind = kind_in_path(&kinds)?;
+    let looked_up = as_seen(&sight, kind, &id);
     if let Some(at) = at {
-        let found = past.place_at(kind, id.clone(), crate::history::time("at", &at)?).await?;
+        let found = past.place_at(kind, looked_up, crate::history::time("at", &at)?).await?;
         let help = "ask for a later time, or look at the asset's coverage";
         return found.ok_or_else(|| not_found(format!("no place of {kind}/{id} is known at or before {at}"), help));
     }
     wait(&live, at_least).await?;
     let now = now_ms();
-    let body = live.get(kind, &id, |seen| {
+    let body = live.get(kind, &looked_up, |seen| {
         let mut body = Vec::with_capacity(512);
         let freshness = Some(live.freshness(seen.report.receive_time, now));
         write_asset(seen, Extra { freshness, named_id: true, distance_m: None }, &mut body);
@@ -103,6 +110,11 @@ async fn location(
     });
     let help = "check the id; an asset is known from its first report on";
     body.map(json).ok_or_else(|| not_found(format!("no report of {kind}/{id} has been received"), help))
+}
+
+/// The id to look up: of what the asker may not see, one that no asset has, so that it is as unknown.
+pub(crate) fn as_seen(sight: &Sight, kind: Kind, id: &str) -> String {
+    if sight.sees(kind, id) { id.to_owned() } else { String::new() }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -147,12 +159,23 @@ struct NearbyAnswer {
 )]
 async fn nearby(
     State(live): State<Live>,
+    Seeing(sight): Seeing,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<Nearby>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Path(kinds) = path?;
-    let Query(query) = query?;
-    let mut kind = Some(kind_in_path(&kinds)?);
+    near(live, sight, &kinds, query?.0).await
+}
+
+/// The same for kinds whose records have addresses of their own: there, `nearby` would look like the id of a record.
+fn nearby_of(kinds: &'static str) -> MethodRouter<Live> {
+    get(move |State(live): State<Live>, Seeing(sight): Seeing, query: Result<Query<Nearby>, QueryRejection>| async move {
+        near(live, sight, kinds, query?.0).await
+    })
+}
+
+async fn near(live: Live, sight: Sight, kinds: &str, query: Nearby) -> Result<Response, Problem> {
+    let mut kind = Some(kind_in_path(kinds)?);
     if let Some(word) = &query.kind {
         kind = if word == "any" {
             None
@@ -165,13 +188,14 @@ async fn nearby(
         statuses: query.status.iter().map(|word| status(word)).collect::<Result<_, _>>()?,
         freshness: freshness_list(query.freshness.as_deref().unwrap_or("live,stale"))?,
         city: None,
+        sight,
     };
     let centre =
         Point { lat: in_range("lat", query.lat, -90.0, 90.0)?, lon: in_range("lng", query.lng, -180.0, 180.0)? };
     let radius_m = in_range("radius", query.radius.unwrap_or(1000.0), 0.0, RADIUS_MAX_M)?;
     let limit = check_limit(query.limit)?;
     wait(&live, query.at_least).await?;
-    let (body, _) = list(&live, &Area::Circle { centre, radius_m }, &filter, limit, &kinds);
+    let (body, _) = list(&live, &Area::Circle { centre, radius_m }, &filter, limit, kinds);
     Ok(json(body))
 }
 
@@ -229,7 +253,11 @@ struct SearchAnswer {
     post, path = "/api/v1/search", tag = "reading", request_body = SearchBody,
     responses((status = 200, body = SearchAnswer, description = "found"), ReadProblems)
 )]
-async fn search(State(live): State<Live>, body: Result<Bytes, BytesRejection>) -> Result<Response, Problem> {
+async fn search(
+    State(live): State<Live>,
+    Seeing(sight): Seeing,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
     let body = body.map_err(|error| {
         let kind = if error.status() == 413 { ProblemKind::TooLarge } else { ProblemKind::Malformed };
         Problem::new(kind, "malformed", error.body_text(), "send a smaller body")
@@ -244,6 +272,7 @@ async fn search(State(live): State<Live>, body: Result<Bytes, BytesRejection>) -
         statuses: query.statuses.iter().map(|word| status(word)).collect::<Result<_, _>>()?,
         freshness: query.freshness.iter().map(|word| freshness(word)).collect::<Result<_, _>>()?,
         city: query.city.clone(),
+        sight,
     };
     let area = area(&query)?;
     let limit = check_limit(query.limit)?;
@@ -328,13 +357,15 @@ struct Distance {
 )]
 async fn distance(
     State(live): State<Live>,
+    Seeing(sight): Seeing,
     query: Result<Query<DistanceQuery>, QueryRejection>,
 ) -> Result<Json<Distance>, Problem> {
     let Query(query) = query?;
     let fix = |text: &str| -> Result<_, Problem> {
         let asset = AssetRef::parse(text)?;
         let help = "a place is known from the first report with latitude and longitude on";
-        live.fix(&asset).flatten().ok_or_else(|| not_found(format!("no place of {asset} is known"), help))
+        let fix = if sight.sees(asset.kind, &asset.id) { live.fix(&asset).flatten() } else { None };
+        fix.ok_or_else(|| not_found(format!("no place of {asset} is known"), help))
     };
     let distance_m = Live::distance_m(fix(&query.from)?, fix(&query.to)?);
     Ok(Json(Distance { from: query.from, to: query.to, distance_m }))

@@ -9,9 +9,10 @@ use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use drover_access::{Seeing, Until};
 use drover_answer::{Meta, Problem, ProblemKind, ReadProblems};
 use drover_live::{Frame, Live, Watcher, Wish};
-use drover_model::{AssetRef, Kind};
+use drover_model::{AssetRef, Kind, Sight};
 use futures_util::stream::Stream;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -73,20 +74,20 @@ enum Request {
 }
 
 impl Request {
-    fn wish(self) -> Result<Wish, Problem> {
+    fn wish(self, sight: Sight) -> Result<Wish, Problem> {
         let Request::Subscribe { kinds, assets, viewport, since } = self;
-        wish(kinds.iter().map(String::as_str), assets.iter().map(String::as_str), viewport, since)
+        wish(kinds.iter().map(String::as_str), assets.iter().map(String::as_str), viewport, since, sight)
     }
 }
 
 impl WishQuery {
-    fn wish(&self) -> Result<Wish, Problem> {
+    fn wish(&self, sight: Sight) -> Result<Wish, Problem> {
         let list = |text: &Option<String>| -> Vec<String> {
             text.iter().flat_map(|t| t.split(',')).map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect()
         };
         let viewport = self.viewport.as_deref().map(corners).transpose()?;
         let (kinds, assets) = (list(&self.kinds), list(&self.assets));
-        wish(kinds.iter().map(String::as_str), assets.iter().map(String::as_str), viewport, self.since)
+        wish(kinds.iter().map(String::as_str), assets.iter().map(String::as_str), viewport, self.since, sight)
     }
 }
 
@@ -101,6 +102,7 @@ fn wish<'a>(
     assets: impl ExactSizeIterator<Item = &'a str>,
     viewport: Option<[f64; 4]>,
     since: Option<u64>,
+    sight: Sight,
 ) -> Result<Wish, Problem> {
     if assets.len() > ASSETS_MAX {
         return Err(Problem::invalid(
@@ -114,6 +116,7 @@ fn wish<'a>(
         assets: assets.map(AssetRef::parse).collect::<Result<_, _>>()?,
         viewport: viewport.map(|corners| bounding_box("viewport", corners)).transpose()?,
         since,
+        sight,
     })
 }
 
@@ -130,11 +133,13 @@ fn wish<'a>(
 )]
 async fn watch(
     State(state): State<WatchState>,
+    Seeing(sight): Seeing,
+    until: Until,
     query: Result<Query<WishQuery>, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query?;
-    let wish = query.wish()?;
+    let wish = query.wish(sight.clone())?;
     let watcher = state.live.watch(wish).map_err(|error| {
         Problem::new(
             ProblemKind::Unavailable,
@@ -151,9 +156,11 @@ async fn watch(
                 .write_buffer_size(0)
                 .max_message_size(MESSAGE_MAX_BYTES)
                 .max_frame_size(MESSAGE_MAX_BYTES);
-            Ok(upgrade.on_upgrade(move |socket| serve(state, watcher, socket)))
+            Ok(upgrade.on_upgrade(move |socket| serve(state, watcher, sight, until, socket)))
         }
-        Err(_) => Ok(Sse::new(events(state, watcher)).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response()),
+        Err(_) => {
+            Ok(Sse::new(events(state, watcher, until)).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
+        }
     }
 }
 
@@ -226,8 +233,8 @@ fn error_text(problem: &Problem) -> Utf8Bytes {
     serde_json::json!({"type": "error", "error": {"code": problem.code, "message": problem.message, "help": problem.help}}).to_string().into()
 }
 
-async fn serve(state: WatchState, watcher: Watcher, mut socket: WebSocket) {
-    if let Err(error) = stream(&state, watcher, &mut socket).await {
+async fn serve(state: WatchState, watcher: Watcher, sight: Sight, until: Until, mut socket: WebSocket) {
+    if let Err(error) = stream(&state, watcher, sight, until, &mut socket).await {
         tracing::debug!(%error, "a watcher's WebSocket ended");
     }
 }
@@ -238,7 +245,14 @@ async fn send(socket: &mut WebSocket, message: Message) -> Result<(), axum::Erro
 
 /// Sends frames until the watcher leaves. Between frames of changes it pauses, so that what changes
 /// meanwhile travels together.
-async fn stream(state: &WatchState, mut watcher: Watcher, socket: &mut WebSocket) -> Result<(), axum::Error> {
+async fn stream(
+    state: &WatchState,
+    mut watcher: Watcher,
+    sight: Sight,
+    until: Until,
+    socket: &mut WebSocket,
+) -> Result<(), axum::Error> {
+    let mut ended = until.ended();
     send(socket, Message::Text(hello(state).into())).await?;
     let mut not_before = Instant::now();
     let mut pings_unanswered = 0;
@@ -247,11 +261,12 @@ async fn stream(state: &WatchState, mut watcher: Watcher, socket: &mut WebSocket
     loop {
         tokio::select! {
             biased;
+            () = &mut ended => return no_more(socket).await,
             received = socket.recv() => {
                 pings_unanswered = 0;
                 match received.transpose()? {
                     Some(Message::Text(text)) => {
-                        let wish = serde_json::from_str::<Request>(&text).map_err(|error| bad_request(&error)).and_then(Request::wish);
+                        let wish = serde_json::from_str::<Request>(&text).map_err(|error| bad_request(&error)).and_then(|request| request.wish(sight.clone()));
                         match wish {
                             Ok(wish) => watcher.change_wish(wish),
                             Err(problem) => send(socket, Message::Text(error_text(&problem))).await?,
@@ -280,6 +295,12 @@ async fn stream(state: &WatchState, mut watcher: Watcher, socket: &mut WebSocket
     }
 }
 
+/// Says that the watcher's access has ended: logged out, revoked, or changed.
+async fn no_more(socket: &mut WebSocket) -> Result<(), axum::Error> {
+    let close = CloseFrame { code: close_code::POLICY, reason: "access has ended; log in again".into() };
+    send(socket, Message::Close(Some(close))).await
+}
+
 /// Says that the node goes away, so that the watcher comes back later.
 async fn goodbye(socket: &mut WebSocket) -> Result<(), axum::Error> {
     let close = CloseFrame { code: close_code::AWAY, reason: "the node stops".into() };
@@ -304,16 +325,21 @@ fn not_text() -> Problem {
     )
 }
 
-fn events(state: WatchState, watcher: Watcher) -> impl Stream<Item = Result<Event, Infallible>> {
+fn events(state: WatchState, watcher: Watcher, until: Until) -> impl Stream<Item = Result<Event, Infallible>> {
     let first = Event::default().data(hello(&state));
-    futures_util::stream::unfold((Some(first), watcher), |(first, mut watcher)| async move {
+    let ended = until.ended();
+    futures_util::stream::unfold((Some(first), watcher, ended), |(first, mut watcher, mut ended)| async move {
         if let Some(event) = first {
-            return Some((Ok(event), (None, watcher)));
+            return Some((Ok(event), (None, watcher, ended)));
         }
-        let frame = watcher.next().await?;
+        let frame = tokio::select! {
+            biased;
+            () = &mut ended => return None,
+            frame = watcher.next() => frame?,
+        };
         if matches!(frame, Frame::Changes { .. }) {
             tokio::time::sleep(watcher.pause()).await;
         }
-        Some((Ok(Event::default().data(text(&frame).as_str())), (None, watcher)))
+        Some((Ok(Event::default().data(text(&frame).as_str())), (None, watcher, ended)))
     })
 }

@@ -153,12 +153,18 @@ pub struct RejectsArgs {
     from: u64,
 }
 
+/// The credential of whoever runs a command: an API key or token in DROVER_TOKEN.
+pub fn token() -> Option<String> {
+    std::env::var("DROVER_TOKEN").ok().filter(|token| !token.is_empty())
+}
+
 /// Plays traces.
 pub async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     ensure!(args.speed >= 0.0 && args.speed.is_finite(), "--speed is {}; allowed is 0 or more", args.speed);
     let Chosen { via, url, mqtt } = args.door.choose(Via::Http)?;
     let mut options = ReplayOptions::new(args.files, url);
     (options.via, options.mqtt) = (via, mqtt);
+    options.token = token();
     options.speed = args.speed;
     options.keep_times = args.keep_times;
     options.batch = args.batch;
@@ -170,6 +176,7 @@ pub async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
     let Chosen { via, url, mqtt } = args.door.choose(Via::WebSocket)?;
     let mut options = SimulateOptions::new(url);
     (options.via, options.mqtt) = (via, mqtt);
+    options.token = token();
     options.watch_url = args.watch_url;
     options.drivers = args.drivers;
     options.stations = args.stations;
@@ -206,7 +213,7 @@ fn print(summary: &(impl Serialize + Display), json: bool) -> anyhow::Result<()>
 
 /// Asks history in SQL and prints the rows.
 pub async fn sql(args: SqlArgs) -> anyhow::Result<()> {
-    let target = Target::parse(&args.url, None)?;
+    let target = Target::parse(&args.url, crate::client::token())?;
     let mut node = HttpConnection::connect(&target).await?;
     let width = std::env::var("COLUMNS").ok().and_then(|text| text.parse::<usize>().ok());
     let body = json!({"sql": args.sql, "limit": args.limit, "timeout_s": args.timeout, "width": width}).to_string();
@@ -261,7 +268,7 @@ pub async fn rejects(command: RejectsCommand) -> anyhow::Result<()> {
         RejectsCommand::List(args) => (args, false),
         RejectsCommand::Export(args) => (args, true),
     };
-    let target = Target::parse(&args.url, None)?;
+    let target = Target::parse(&args.url, crate::client::token())?;
     let mut node = HttpConnection::connect(&target).await?;
     let mut from = args.from;
     loop {

@@ -120,7 +120,7 @@ pub async fn dlq(command: DlqCommand) -> anyhow::Result<()> {
 }
 
 async fn connect(url: &str) -> anyhow::Result<HttpConnection> {
-    Ok(HttpConnection::connect(&Target::parse(url, None)?).await?)
+    Ok(HttpConnection::connect(&Target::parse(url, crate::client::token())?).await?)
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {

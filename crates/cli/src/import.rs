@@ -139,7 +139,7 @@ impl LocalNode {
 }
 
 async fn import_into(url: &str, args: ImportArgs) -> anyhow::Result<()> {
-    let target = Target::parse(url, None)?;
+    let target = Target::parse(url, crate::client::token())?;
     let said = query(&args)?;
     let started = Instant::now();
     let mut summary = Summary::default();

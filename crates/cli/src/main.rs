@@ -1,6 +1,7 @@
 //! The command line: reads arguments, starts a node or a client, prints what came of it. No logic of
 //! its own beyond that.
 
+mod admin;
 mod client;
 mod dlq;
 mod doctor;
@@ -36,6 +37,21 @@ enum Command {
     Sql(client::SqlArgs),
     /// Check a data folder and say what is wrong with it
     Doctor(doctor::DoctorArgs),
+    /// Users of a node
+    #[command(subcommand)]
+    User(admin::UserCommand),
+    /// Tokens of devices
+    #[command(subcommand)]
+    Token(admin::TokenCommand),
+    /// Certificates of devices
+    #[command(subcommand)]
+    Cert(admin::CertCommand),
+    /// API keys of other systems
+    #[command(subcommand)]
+    Key(admin::KeyCommand),
+    /// Fleets
+    #[command(subcommand)]
+    Fleet(admin::FleetCommand),
     /// Look at dead letters (accepted work that could not be done), retry or drop them
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
@@ -55,6 +71,11 @@ async fn main() -> ExitCode {
         Command::Simulate(args) => client::simulate(args).await,
         Command::Sql(args) => client::sql(args).await,
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::User(command) => tokio::task::block_in_place(|| admin::user(command)),
+        Command::Token(command) => tokio::task::block_in_place(|| admin::token(command)),
+        Command::Cert(command) => tokio::task::block_in_place(|| admin::cert(command)),
+        Command::Key(command) => tokio::task::block_in_place(|| admin::key(command)),
+        Command::Fleet(command) => tokio::task::block_in_place(|| admin::fleet(command)),
         Command::Dlq(command) => dlq::dlq(command).await,
         Command::Rejects(command) => client::rejects(command).await,
     };

@@ -72,7 +72,11 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     flags.dev = args.dev.then_some(true);
     flags.mqtt_upstream = args.mqtt_upstream;
     let config = Config::load(args.config.as_deref(), &flags)?;
-    let node = Node::start(&config, None).await?;
+    let mut node = Node::start(&config, None).await?;
+    if let Some(first) = node.first_admin().filter(|_| !config.dev) {
+        // Kept nowhere else: whoever starts the node for the first time reads it here.
+        eprintln!("\n  first administrator: {} {}\n  Log in and choose a password of your own.\n", first.email, first.password);
+    }
     announce(&node)?;
     node.serve(stop_signal()?).await
 }

@@ -9,7 +9,7 @@ use crate::lake::Error;
 use crate::lake::store::Store;
 use crate::upkeep;
 use drover_log::{Batch, Follower, Log, ReadError};
-use drover_model::DecodeError;
+use drover_model::{DecodeError, Erasures, Report};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -70,6 +70,7 @@ pub fn follow(log: &Log, settings: Settings) -> Result<(History, Running), Error
         shared: shared.clone(),
         tail_max_bytes: store.settings.tail_max_bytes,
         refused: store.settings.refused.clone(),
+        erasures: store.settings.erasures.clone(),
     };
     running.start("history", move || reading.run())?;
     let flushing = store.clone();
@@ -103,6 +104,7 @@ struct Reading {
     shared: Arc<Shared>,
     tail_max_bytes: usize,
     refused: Option<Refused>,
+    erasures: Erasures,
 }
 
 impl Reading {
@@ -152,7 +154,7 @@ impl Reading {
         let (first, last) = (batches[0].base(), batches[batches.len() - 1].last());
         let shape = self.shared.state.lock().shape.clone();
         let mut unreadable = 0;
-        let records = batches.iter().flat_map(|batch| batch.records());
+        let records = batches.iter().flat_map(|batch| batch.records()).filter(|(_, record)| !self.is_erased(record));
         let chunks = Chunk::of_records(&shape, records, &mut |position, record, error| {
             unreadable += 1;
             self.leave_out(position, record, &error);
@@ -171,6 +173,13 @@ impl Reading {
         });
         self.merge_small_chunks();
         self.shared.visible.send_replace(last);
+    }
+
+    /// A log that is read again, or that was restored, may still have what was erased.
+    fn is_erased(&self, record: &[u8]) -> bool {
+        !self.erasures.is_empty()
+            && Report::decode(record)
+                .is_ok_and(|report| self.erasures.covers(report.kind, &report.id, report.receive_time))
     }
 
     /// Hands over a record that history cannot take, and waits where even that fails: it must not be passed over, and the

@@ -5,6 +5,7 @@ use crate::chunk::Shape;
 use crate::read::Footers;
 use crate::tail::Growing;
 use crate::{Due, LakeFile, ReadingColumn, Tier, View};
+use drover_model::{Erased, Erasures};
 use drover_objects::{Place, S3};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
@@ -17,6 +18,9 @@ use tokio::sync::watch;
 /// Takes a record of the log that is no report: its position, its bytes, and why. On Err it is given again.
 #[derive(Clone)]
 pub struct Refused(pub Arc<RefusedFn>);
+
+/// How often it is looked whether an erasure is done.
+const ERASING_LOOK: Duration = Duration::from_millis(50);
 
 /// What a [`Refused`] calls.
 pub type RefusedFn = dyn Fn(u64, &[u8], &str) -> Result<(), String> + Send + Sync;
@@ -62,6 +66,8 @@ pub struct Settings {
     pub dry_run: bool,
     /// Who takes records that are no reports; none: they are only counted.
     pub refused: Option<Refused>,
+    /// What was erased: it is not taken in any more, and leaves the tail and the files.
+    pub erasures: Erasures,
     /// How object stores are reached.
     pub s3: S3,
     /// Memory for pieces of objects that were read lately, bytes.
@@ -84,6 +90,7 @@ impl Settings {
             tiers: Vec::new(),
             dry_run: false,
             refused: None,
+            erasures: Erasures::default(),
             s3: S3::default(),
             store_cache_bytes: 32 << 20,
         }
@@ -119,6 +126,8 @@ pub struct Status {
     pub gap: u64,
     /// Records that are no reports, since the start.
     pub unreadable: u64,
+    /// Erasures that are under way.
+    pub erasing: usize,
     /// What fails at present, and what to do about it.
     pub last_error: Option<String>,
     /// What was due for its age when it was last looked: moving on, and leaving. With a dry run it stays due.
@@ -268,6 +277,22 @@ impl History {
         let mut visible = self.0.visible.subscribe();
         let there = visible.wait_for(|visible| *visible >= position);
         matches!(tokio::time::timeout(timeout, there).await, Ok(Ok(_)))
+    }
+
+    /// Erases what was received of an asset up to a moment (ms UTC): reads and new files do not have it from the next look
+    /// of the lake's upkeep on, and old files are deleted once nobody reads them. True when that is done; false when it
+    /// goes on beyond `timeout`. The list of erasures that was given at the start has to be kept by whoever gave it.
+    pub async fn erase(&self, erasures: &Erasures, erased: Erased, timeout: Duration) -> bool {
+        self.0.state.lock().status.erasing += 1;
+        erasures.add(erased);
+        let until = Instant::now() + timeout;
+        while Instant::now() < until {
+            if self.0.state.lock().status.erasing == 0 {
+                return true;
+            }
+            tokio::time::sleep(ERASING_LOOK).await;
+        }
+        false
     }
 
     /// Asks for the tail to be written to files now; returns at once.

@@ -12,6 +12,7 @@
 //! - The tail is bounded; at the bound the follower waits and the log keeps the rest.
 
 mod chunk;
+mod erasing;
 mod file_bytes;
 mod flushing;
 mod follow;

@@ -2,6 +2,7 @@
 //! own; whatever fails here is tried again later and costs nothing but room.
 
 use crate::LakeFile;
+use crate::erasing::Erasing;
 use crate::history::Shared;
 use crate::lake::calendar::day_of;
 use crate::lake::catalog::now_ms;
@@ -29,10 +30,12 @@ pub(crate) fn run(store: &Store) {
         tracing::debug!(%error, "merging keeps the normal scheduling priority");
     }
     store.stores.try_out();
+    let mut erasing = Erasing::default();
     let mut upkeep = Upkeep { store, damaged: HashSet::new(), merge_after: Instant::now() };
     let expiry_interval = EXPIRY_INTERVAL.min(store.settings.snapshot_keep / 4);
     let mut expiry_due = Instant::now();
     while store.shared.wait(INTERVAL.min(expiry_interval.max(Duration::from_millis(20)))) {
+        erasing.look(store);
         upkeep.merge_all();
         if Instant::now() >= expiry_due {
             upkeep.move_on();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use drover_history::read::{Footers, MapAt, ReadError, RouteQuery, coverage, coverage_of, each_fix, latest_before};
 use drover_history::read::{map_at, route};
 use drover_history::{FileWriter, Key, LakeFile, Layout, Rows, Tail, View, report_schema, sort_by_key};
-use drover_model::{Draft, Kind, Rules};
+use drover_model::{Draft, Kind, Rules, Sight};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -217,7 +217,7 @@ proptest! {
                 *newest = (*newest).max(one.key());
             }
         }
-        let map = MapAt { at_ms, max_age_ms, kind, limit };
+        let map = MapAt { at_ms, max_age_ms, kind, sight: Sight::All, limit };
         let (assets, truncated) = map_at(&view, &Footers::default(), &map).unwrap();
         prop_assert_eq!(truncated, expected.len() > limit);
         let found: Vec<_> = assets.iter().map(|(key, fix)| ((key.kind.name(), &*key.id), (fix.event_time, fix.position))).collect();
@@ -274,7 +274,7 @@ fn damaged_bytes_name_the_file_or_change_nothing_but_values() {
                 named += 1;
             }
         }
-        let map = MapAt { at_ms: MORNING + DAY, max_age_ms: DAY, kind: None, limit: 100 };
+        let map = MapAt { at_ms: MORNING + DAY, max_age_ms: DAY, kind: None, sight: Sight::All, limit: 100 };
         if let Err(ReadError::Damaged { file: name, .. }) = map_at(&view, &Footers::default(), &map) {
             assert_eq!(name, file.path, "at {at}");
         }

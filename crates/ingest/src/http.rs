@@ -8,6 +8,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use drover_access::Seeing;
 use drover_answer::{Problem, ProblemKind, ReadProblems, SendProblems, kind_in_path};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -77,13 +78,14 @@ pub struct ReportBody {
 )]
 async fn report_location(
     State(intake): State<Intake>,
+    Seeing(sight): Seeing,
     path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
     let Path((kinds, id)) = path?;
     let kind = kind_in_path(&kinds)?;
     let body = read_body(&intake, request).await?;
-    let receipt = intake.take_one(Door::Http, Addressed { kind, id: &id }, &body).await?;
+    let receipt = intake.take_one(Door::Http, &sight, Addressed { kind, id: &id }, &body).await?;
     Ok((StatusCode::ACCEPTED, Json(receipt)).into_response())
 }
 
@@ -96,10 +98,11 @@ async fn report_location(
 )]
 async fn report_telemetry(
     intake: State<Intake>,
+    sight: Seeing,
     path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
-    report_location(intake, path, request).await
+    report_location(intake, sight, path, request).await
 }
 
 /// Send one report, a JSON array of reports, or one report per line. A bad item never blocks a good
@@ -109,9 +112,13 @@ async fn report_telemetry(
     responses((status = 202, body = Receipt, description = "durable, but for the rejected ones"), SendProblems,
               (status = 422, body = Receipt, description = "every item was refused"))
 )]
-async fn report_many(State(intake): State<Intake>, request: Request) -> Result<Response, Problem> {
+async fn report_many(
+    State(intake): State<Intake>,
+    Seeing(sight): Seeing,
+    request: Request,
+) -> Result<Response, Problem> {
     let body = read_body(&intake, request).await?;
-    let receipt = intake.take_many(Door::Http, &body).await?;
+    let receipt = intake.take_many(Door::Http, &sight, &body).await?;
     let status = if receipt.is_all_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::ACCEPTED };
     Ok((status, Json(receipt)).into_response())
 }

@@ -7,7 +7,7 @@ use crate::rejects::{Door, RejectedItem, Rejects};
 use drover_answer::{Problem, ProblemKind, now_ms};
 use drover_formats::{Parsed, parse_report, parse_reports};
 use drover_log::{AppendError, CommitError, Durable, Log, Position, ReadError};
-use drover_model::{Kind, Reject, RejectCode};
+use drover_model::{Kind, Reject, RejectCode, Sight};
 use metrics::{Counter, Histogram};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -203,10 +203,16 @@ impl Intake {
 
     /// Takes a body with one report whose kind and id the address gives. On `Ok` it is durable (or was
     /// already). On `Err` it was not acknowledged; a refused one is kept.
-    pub async fn take_one(&self, door: Door, address: Addressed<'_>, body: &[u8]) -> Result<Receipt, IntakeError> {
+    pub async fn take_one(
+        &self,
+        door: Door,
+        sight: &Sight,
+        address: Addressed<'_>,
+        body: &[u8],
+    ) -> Result<Receipt, IntakeError> {
         let parsed = parse_report(body);
         let passing = self.0.lanes.turn(Lane::of([&parsed]), 1).await?;
-        let judged = self.judge_one(door, address, parsed);
+        let judged = self.judge_one(door, sight, address, parsed);
         drop(passing);
         match judged {
             Ok(judged) => self.settle(judged).await,
@@ -226,9 +232,15 @@ impl Intake {
 
     /// The second half of [`Intake::take_one`], after its turn has come: on `Ok` the report is in the log's order, and may
     /// be acknowledged after [`Intake::settle`]. On `Err` nothing is kept yet ([`Intake::keep_refused`]).
-    pub fn judge_one(&self, door: Door, address: Addressed<'_>, parsed: Parsed<'_>) -> Result<Judged, IntakeError> {
+    pub fn judge_one(
+        &self,
+        door: Door,
+        sight: &Sight,
+        address: Addressed<'_>,
+        parsed: Parsed<'_>,
+    ) -> Result<Judged, IntakeError> {
         let mut judged = Judged::new(door);
-        self.judge(parsed.and_then(|draft| at_address(draft, address)), &mut judged.receipt)?;
+        self.judge(sight, parsed.and_then(|draft| at_address(draft, address)), &mut judged.receipt)?;
         Ok(judged)
     }
 
@@ -248,13 +260,13 @@ impl Intake {
 
     /// Takes a body with any number of reports. On `Ok` every accepted one is durable and every
     /// refused one is kept and listed by its place. On `Err` nothing was acknowledged.
-    pub async fn take_many(&self, door: Door, body: &[u8]) -> Result<Receipt, IntakeError> {
-        self.settle(self.judge_many(door, body).await?).await
+    pub async fn take_many(&self, door: Door, sight: &Sight, body: &[u8]) -> Result<Receipt, IntakeError> {
+        self.settle(self.judge_many(door, sight, body).await?).await
     }
 
     /// The first half of [`Intake::take_many`]: waits for its turn; then everything is in the log's order, and nothing may
     /// be acknowledged yet. Waits for the disk only to keep a body that could not be read at all.
-    pub async fn judge_many(&self, door: Door, body: &[u8]) -> Result<Judged, IntakeError> {
+    pub async fn judge_many(&self, door: Door, sight: &Sight, body: &[u8]) -> Result<Judged, IntakeError> {
         let mut judged = Judged::new(door);
         if body.len() >= LARGE_BODY_BYTES {
             self.0.lanes.look_in().await?;
@@ -269,7 +281,7 @@ impl Intake {
         let _passing = self.0.lanes.turn(Lane::of(&items), items.len()).await?;
         let mut refused = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
-            match self.judge(item, &mut judged.receipt) {
+            match self.judge(sight, item, &mut judged.receipt) {
                 Ok(()) => {}
                 Err(IntakeError::Reject(reject)) => refused.push((index, reject)),
                 Err(other) => return Err(other),
@@ -282,9 +294,9 @@ impl Intake {
         Ok(judged)
     }
 
-    /// Admits one item and counts it.
-    fn judge(&self, parsed: Parsed<'_>, receipt: &mut Receipt) -> Result<(), IntakeError> {
-        let draft = parsed.map_err(IntakeError::Reject)?;
+    /// Admits one item, if its sender may report for its asset, and counts it.
+    fn judge(&self, sight: &Sight, parsed: Parsed<'_>, receipt: &mut Receipt) -> Result<(), IntakeError> {
+        let draft = parsed.and_then(|draft| from_sender(draft, sight)).map_err(IntakeError::Reject)?;
         let admitted = SCRATCH.with_borrow_mut(|scratch| self.0.admission.admit(draft, now_ms(), scratch));
         let position = match admitted {
             Ok(Admitted::New { position, late }) => {
@@ -402,6 +414,17 @@ fn at_address<'a>(mut draft: drover_model::Draft<'a>, address: Addressed<'a>) ->
     draft.kind = Some(address.kind);
     draft.id = Some(address.id.into());
     Ok(draft)
+}
+
+/// Refuses a report of an asset that its sender may not report for. One without kind or id is refused for that later.
+fn from_sender<'a>(draft: drover_model::Draft<'a>, sight: &Sight) -> Parsed<'a> {
+    let (Some(kind), Some(id)) = (draft.kind, draft.id.as_deref()) else { return Ok(draft) };
+    if sight.sees(kind, id) {
+        return Ok(draft);
+    }
+    let named: String = id.chars().take(64).collect();
+    let message = format!("these credentials may not report for {kind}/{named}");
+    Err(Reject::new(RejectCode::NotAllowed, "id", message))
 }
 
 /// The items of a body as they were sent. Only looked for when one of them was refused.

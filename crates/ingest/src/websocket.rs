@@ -10,8 +10,10 @@ use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use bytes::Bytes;
+use drover_access::{Seeing, Until};
 use drover_answer::{Problem, ProblemKind};
 use drover_log::Durable;
+use drover_model::Sight;
 use futures_util::SinkExt;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -49,6 +51,8 @@ struct AckError {
 )]
 pub async fn ingest(
     State(intake): State<Intake>,
+    Seeing(sight): Seeing,
+    until: Until,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|error| {
@@ -59,13 +63,13 @@ pub async fn ingest(
         .write_buffer_size(4096)
         .max_message_size(MESSAGE_MAX_BYTES)
         .max_frame_size(MESSAGE_MAX_BYTES);
-    Ok(upgrade.on_upgrade(move |socket| serve(intake, socket)))
+    Ok(upgrade.on_upgrade(move |socket| serve(intake, sight, until, socket)))
 }
 
-async fn serve(intake: Intake, mut socket: WebSocket) {
+async fn serve(intake: Intake, sight: Sight, until: Until, mut socket: WebSocket) {
     let gauge = metrics::gauge!("drover_senders", "door" => "websocket");
     gauge.increment(1.0);
-    if let Err(error) = exchange(&intake, &mut socket).await {
+    if let Err(error) = exchange(&intake, &sight, &until, &mut socket).await {
         tracing::debug!(%error, "a sender's WebSocket ended");
         say_why(&error, &mut socket).await;
     }
@@ -96,9 +100,9 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    async fn take(&mut self, intake: &Intake, bytes: Bytes) {
+    async fn take(&mut self, intake: &Intake, sight: &Sight, bytes: Bytes) {
         self.frames += 1;
-        let judged = intake.judge_many(Door::WebSocket, &bytes).await;
+        let judged = intake.judge_many(Door::WebSocket, sight, &bytes).await;
         self.answers.push_back((self.frames, judged));
         self.wait_for_first(intake);
     }
@@ -142,7 +146,8 @@ impl UnderWay {
 }
 
 /// Reads frames and answers them until the sender leaves.
-async fn exchange(intake: &Intake, socket: &mut WebSocket) -> Result<(), axum::Error> {
+async fn exchange(intake: &Intake, sight: &Sight, until: &Until, socket: &mut WebSocket) -> Result<(), axum::Error> {
+    let mut ended = until.ended();
     let mut under_way = UnderWay::default();
     let mut silence = Silence::default();
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -157,11 +162,16 @@ async fn exchange(intake: &Intake, socket: &mut WebSocket) -> Result<(), axum::E
                     return socket.send(Message::Close(Some(CloseFrame { code: close_code::AWAY, reason }))).await;
                 }
             }
+            // What was not answered was not acknowledged.
+            () = &mut ended => {
+                let reason = "access has ended".into();
+                return socket.send(Message::Close(Some(CloseFrame { code: close_code::POLICY, reason }))).await;
+            }
             message = socket.recv(), if under_way.answers.len() < FRAMES_UNDER_WAY => {
                 silence.heard();
                 match message.transpose()? {
-                    Some(Message::Text(text)) => under_way.take(intake, text.into()).await,
-                    Some(Message::Binary(bytes)) => under_way.take(intake, bytes).await,
+                    Some(Message::Text(text)) => under_way.take(intake, sight, text.into()).await,
+                    Some(Message::Binary(bytes)) => under_way.take(intake, sight, bytes).await,
                     Some(Message::Ping(_) | Message::Pong(_)) => {}
                     Some(Message::Close(_)) | None => return Ok(()),
                 }

@@ -5,6 +5,7 @@
 use crate::live::{Encode, Live, Settings};
 use crate::snapshot;
 use drover_log::{Batch, Follower, Log, Position, ReadError};
+use drover_model::Report;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,6 +64,8 @@ impl Live {
             snapshot::newest(folder).map_err(|source| FollowError::Snapshots { folder: folder.to_owned(), source })?;
         let follower = log.follow("live", state.applied() + 1);
         let live = Live::new(state, settings, encode);
+        // A snapshot from before an erasure, or restored from a copy.
+        live.forget_erased();
         let stop = Arc::new(AtomicBool::new(false));
         let mut worker = Worker {
             live: live.clone(),
@@ -97,6 +100,12 @@ impl Worker {
                 Err(error) => self.recover(&error),
             }
             self.lag.set(self.follower.lag() as f64);
+            let forgot = self.live.0.forgot.swap(false, Ordering::AcqRel);
+            if forgot {
+                self.last_snapshot.1 = Position::MAX;
+                self.snapshot();
+                snapshot::only_newest(&self.folder);
+            }
             if self.last_snapshot.0.elapsed() >= self.live.0.settings.snapshot_interval {
                 self.snapshot();
             }
@@ -113,7 +122,9 @@ impl Worker {
                     if position <= state.applied() {
                         continue;
                     }
-                    if let Err(error) = state.apply(position, record) {
+                    if self.is_erased(record) {
+                        state.pass_over(position);
+                    } else if let Err(error) = state.apply(position, record) {
                         tracing::error!(position, %error, "a record in the log is not a report; live passes over it");
                     }
                 }
@@ -121,6 +132,12 @@ impl Worker {
             };
             self.live.0.applied.send_replace(applied);
         }
+    }
+
+    fn is_erased(&self, record: &[u8]) -> bool {
+        let erasures = &self.live.0.settings.erasures;
+        !erasures.is_empty()
+            && Report::decode(record).is_ok_and(|report| erasures.covers(report.kind, &report.id, report.receive_time))
     }
 
     /// Damage and retention leave gaps that nobody can fill: say so and go on behind them.

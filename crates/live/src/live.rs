@@ -4,7 +4,7 @@ use crate::snapshot;
 use crate::state::{Fix, Seen, State, point};
 use crate::watch::EncodedOnce;
 use drover_log::Position as LogPosition;
-use drover_model::{AssetRef, Kind};
+use drover_model::{AssetRef, Erasures, Kind, Report};
 use parking_lot::RwLock;
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// What an operator may change.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Up to this age an asset is live, ms.
     pub live_ms: i64,
@@ -23,6 +23,8 @@ pub struct Settings {
     pub max_watchers: usize,
     /// How often the state is written to disk.
     pub snapshot_interval: Duration,
+    /// What was erased: it is passed over, and leaves the state.
+    pub erasures: Erasures,
 }
 
 impl Default for Settings {
@@ -32,6 +34,7 @@ impl Default for Settings {
             offline_ms: 300_000,
             max_watchers: 20_000,
             snapshot_interval: Duration::from_secs(60),
+            erasures: Erasures::default(),
         }
     }
 }
@@ -77,6 +80,8 @@ pub(crate) struct Shared {
     pub encoded: EncodedOnce,
     pub watchers: AtomicUsize,
     pub closing: AtomicBool,
+    /// The state has forgotten something that snapshots still have.
+    pub forgot: AtomicBool,
 }
 
 impl fmt::Debug for Live {
@@ -96,6 +101,7 @@ impl Live {
             encoded: EncodedOnce::new(encode),
             watchers: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
+            forgot: AtomicBool::new(false),
         }))
     }
 
@@ -109,6 +115,15 @@ impl Live {
         let mut applied = self.0.applied.subscribe();
         let wait = applied.wait_for(|&at| at >= position);
         matches!(tokio::time::timeout(patience, wait).await, Ok(Ok(_)))
+    }
+
+    /// Forgets what was erased, in the state at once and in the snapshots on disk soon.
+    pub fn forget_erased(&self) {
+        let erasures = &self.0.settings.erasures;
+        let covers = |report: &Report<'_>| erasures.covers(report.kind, &report.id, report.receive_time);
+        if !erasures.is_empty() && self.0.state.write().forget(covers) {
+            self.0.forgot.store(true, Ordering::Release);
+        }
     }
 
     /// Ends every watcher: the node is stopping.

@@ -3,7 +3,7 @@
 use crate::live::{Freshness, Live};
 use crate::state::{Seen, State};
 use drover_geo::{BoundingBox, Hit, Point, Polygon};
-use drover_model::{Kind, Report, Status};
+use drover_model::{Kind, Report, Sight, Status};
 
 /// Where to look.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct Filter {
     pub freshness: Vec<Freshness>,
     /// City label.
     pub city: Option<String>,
+    /// What the searcher may see.
+    pub sight: Sight,
 }
 
 /// One answer of a search.
@@ -51,7 +53,11 @@ impl Filter {
         let head_allows = (self.kinds.is_empty() || self.kinds.iter().any(|kind| *kind as u8 == view.kind_number()))
             && (self.freshness.is_empty() || self.freshness.contains(&live.freshness(view.receive_time(), now_ms)));
         let needs_rest = !self.statuses.is_empty() || self.city.is_some();
-        head_allows && (!needs_rest || self.rest_allows(&state.seen(asset).report))
+        head_allows && self.shows(state, asset) && (!needs_rest || self.rest_allows(&state.seen(asset).report))
+    }
+
+    fn shows(&self, state: &State, asset: u32) -> bool {
+        self.sight.is_all() || self.sight.sees(state.seen(asset).report.kind, state.id(asset))
     }
 
     fn rest_allows(&self, report: &Report<'_>) -> bool {

@@ -84,6 +84,17 @@ pub(crate) fn finish(file: &File, path: &Path) -> io::Result<()> {
     all.drain(..old).try_for_each(fs::remove_file)
 }
 
+/// Removes all but the newest: they have what was erased. One that cannot be removed goes with the next snapshots.
+pub(crate) fn only_newest(folder: &Path) {
+    let Ok(mut all) = list(folder) else { return };
+    all.pop();
+    for old in all {
+        if let Err(error) = fs::remove_file(&old) {
+            tracing::warn!(path = %old.display(), %error, "an old live snapshot cannot be removed");
+        }
+    }
+}
+
 /// The newest whole snapshot of the folder, or an empty state.
 pub(crate) fn newest(folder: &Path) -> io::Result<State> {
     fs::create_dir_all(folder)?;

@@ -11,7 +11,7 @@ use crate::state::{Change, State};
 use bytes::Bytes;
 use drover_geo::BoundingBox;
 use drover_log::Position as LogPosition;
-use drover_model::{AssetRef, Kind, Position};
+use drover_model::{AssetRef, Kind, Position, Sight};
 use hashbrown::{Equivalent, HashMap, HashSet};
 use parking_lot::Mutex;
 use std::sync::atomic::Ordering;
@@ -42,6 +42,8 @@ pub struct Wish {
     pub viewport: Option<BoundingBox>,
     /// Only what changed after this log position (a watcher that comes back).
     pub since: Option<LogPosition>,
+    /// What the watcher may see: everything else is as if it were not there.
+    pub sight: Sight,
 }
 
 /// What a watcher gets next.
@@ -53,7 +55,7 @@ pub enum Frame {
         page: usize,
         /// No page follows; changes do.
         last: bool,
-        /// Assets that the node knows.
+        /// Assets that the watcher may see, before the first page is made; wishes do not change it.
         total: usize,
         /// True when only what changed since the wished position is shown.
         resumed: bool,
@@ -98,6 +100,15 @@ impl Live {
         let mut watcher = Watcher { live: self.clone(), wish: Wish::default(), applied, served: 0, paging: None };
         watcher.change_wish(wish);
         Ok(watcher)
+    }
+
+    /// How many assets somebody may see.
+    fn seen_by(&self, state: &State, sight: &Sight) -> usize {
+        let end = state.entries().len();
+        if sight.is_all() {
+            return end;
+        }
+        (0..end as u32).filter(|&asset| sight.sees(state.seen(asset).report.kind, state.id(asset))).count()
     }
 
     fn frame_interval(&self) -> Duration {
@@ -150,16 +161,17 @@ impl Watcher {
     /// because `served` stays where it was when paging began.
     fn page(&mut self, page: usize, from: u32) -> Frame {
         let state = self.live.0.state.read();
-        let total = state.entries().len();
+        let end = state.entries().len();
+        let total = self.live.seen_by(&state, &self.wish.sight);
         let mut assets = Vec::new();
         let mut at = from;
-        while (at as usize) < total && assets.len() < PAGE_ASSETS {
+        while (at as usize) < end && assets.len() < PAGE_ASSETS {
             if self.wants_now(&state, at) {
                 assets.push(self.live.0.encoded.of(&state, at));
             }
             at += 1;
         }
-        let last = at as usize >= total;
+        let last = at as usize >= end;
         self.paging = (!last).then_some((page + 1, at));
         Frame::Snapshot { page, last, total, resumed: self.wish.since.is_some(), position: self.served, assets }
     }
@@ -190,6 +202,7 @@ impl Watcher {
     fn wants(&self, state: &State, change: &Change) -> bool {
         let place = |at: Option<Position>| at.is_some_and(|at| self.wish.shows(at));
         self.wish.names(change.kind, || state.id(change.asset))
+            && self.wish.sight.sees(change.kind, state.id(change.asset))
             && (self.wish.viewport.is_none() || place(change.before) || place(change.now))
     }
 
@@ -197,6 +210,7 @@ impl Watcher {
         let seen = state.seen(asset);
         self.wish.since.is_none_or(|since| seen.position > since)
             && self.wish.names(seen.report.kind, || state.id(asset))
+            && self.wish.sight.sees(seen.report.kind, state.id(asset))
             && (self.wish.viewport.is_none() || seen.fix.is_some_and(|fix| self.wish.shows(fix.at)))
     }
 }

@@ -4,9 +4,10 @@
 use drover_geo::{BoundingBox, Point, distance_m};
 use drover_live::{Area, Filter, Frame, Freshness, Live, Running, Settings, Watcher, Wish};
 use drover_log::{Log, MemoryEngine};
-use drover_model::{AssetRef, Draft, Kind, RecordMut, Rules};
+use drover_model::{AssetRef, Draft, Erased, Erasures, Kind, RecordMut, Rules, Sees, Sight};
 use proptest::prelude::*;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 const NOW: i64 = 1_790_000_000_000;
@@ -207,6 +208,64 @@ fn whoever_leaves_the_viewport_is_shown_once_more() {
     car(2, 2, 41.0, -8.0).append(&log);
     catch_up(&log, &live);
     assert_eq!(next(&mut watcher), ["2@2"], "what happens outside is not shown");
+    running.stop();
+}
+
+/// Sees cars with an even number.
+struct Even;
+
+impl Sees for Even {
+    fn sees(&self, _: Kind, id: &str) -> bool {
+        id.parse::<u32>().is_ok_and(|id| id % 2 == 0)
+    }
+}
+
+#[test]
+fn what_somebody_may_not_see_is_in_no_frame_and_no_search() {
+    let (log, folder) = (log(), tempfile::tempdir().unwrap());
+    let (live, running) = start(&log, folder.path());
+    (1..=4).for_each(|id| say(&log, &car(id, 1, 41.0, -8.0)));
+    catch_up(&log, &live);
+    let sight = Sight::Some(Arc::new(Even));
+    let mut watcher = live.watch(Wish { sight: sight.clone(), ..Wish::default() }).unwrap();
+    let frame = runtime().block_on(watcher.next()).expect("a frame");
+    assert!(matches!(frame, Frame::Snapshot { total: 2, .. }), "{frame:?}");
+    assert_eq!(items(&frame), ["2@1", "4@1"]);
+    (1..=4).for_each(|id| say(&log, &car(id, 2, 41.0, -8.0)));
+    catch_up(&log, &live);
+    assert_eq!(next(&mut watcher), ["2@2", "4@2"]);
+    let area = Area::Circle { centre: Point { lat: 41.0, lon: -8.0 }, radius_m: f64::INFINITY };
+    let filter = Filter { sight, ..Filter::default() };
+    let (_, _, found) = live.search(&area, &filter, 10, 1, |found| found.seen.report.id.to_string());
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|id| Even.sees(Kind::Vehicle, id)), "{found:?}");
+    running.stop();
+}
+
+#[test]
+fn an_erased_asset_is_in_no_answer_no_snapshot_and_no_replay() {
+    let (log, folder) = (log(), tempfile::tempdir().unwrap());
+    let erasures = Erasures::default();
+    let settings = Settings { erasures: erasures.clone(), ..Settings::default() };
+    let encode = || -> drover_live::Encode { Box::new(|_, _| {}) };
+    let (live, running) = Live::follow(&log, folder.path(), settings.clone(), encode()).unwrap();
+    (1..=3).for_each(|id| say(&log, &car(id, 1, 41.0, -8.0)));
+    catch_up(&log, &live);
+    running.stop();
+    let (live, running) = Live::follow(&log, folder.path(), settings.clone(), encode()).unwrap();
+    erasures.add(Erased { kind: Kind::Vehicle, id: "2".into(), until_ms: i64::MAX });
+    live.forget_erased();
+    assert!(live.get(Kind::Vehicle, "2", |_| ()).is_none());
+    assert_eq!((live.len(), live.get(Kind::Vehicle, "3", |seen| seen.report.id.to_string())), (2, Some("3".into())));
+    // What comes of it in the log again is passed over, and reading goes on.
+    car(2, 5, 41.0, -8.0).append(&log);
+    car(1, 5, 41.0, -8.0).append(&log);
+    catch_up(&log, &live);
+    assert_eq!(live.len(), 2);
+    running.stop();
+    // The snapshot itself has it no more: this start knows of no erasures.
+    let (live, running) = Live::follow(&log, folder.path(), Settings::default(), encode()).unwrap();
+    assert_eq!(live.len(), 2);
     running.stop();
 }
 

@@ -4,20 +4,24 @@
 
 mod asset;
 mod draft;
+mod erasures;
 mod readings;
 mod record;
 mod reject;
 mod report;
 mod rules;
+mod sight;
 mod status;
 mod time;
 
 pub use asset::{AssetRef, ID_MAX_BYTES, Kind, check_id};
 pub use draft::Draft;
+pub use erasures::{Erased, Erasures};
 pub use readings::{DISTANCE_FROM_DEPOT, READINGS_MAX_BYTES, Reading, Readings};
 pub use record::{DecodeError, RECORD_VERSION, RecordMut, RecordRef};
 pub use reject::{Reject, RejectCode};
 pub use report::{Flags, Position, Report};
 pub use rules::Rules;
+pub use sight::{Sees, Sight};
 pub use status::Status;
 pub use time::{TimeError, format_time, parse_time};

@@ -26,11 +26,13 @@ pub enum RejectCode {
     Conflict,
     /// This device sends faster than it may.
     RateLimited,
+    /// The sender may not report for this asset.
+    NotAllowed,
 }
 
 impl RejectCode {
     /// Every code.
-    pub const ALL: [RejectCode; 10] = [
+    pub const ALL: [RejectCode; 11] = [
         RejectCode::Malformed,
         RejectCode::MissingField,
         RejectCode::WrongType,
@@ -41,6 +43,7 @@ impl RejectCode {
         RejectCode::ClockBehind,
         RejectCode::Conflict,
         RejectCode::RateLimited,
+        RejectCode::NotAllowed,
     ];
 
     /// The word in answers, metrics and the reject store.
@@ -56,6 +59,7 @@ impl RejectCode {
             RejectCode::ClockBehind => "clock_behind",
             RejectCode::Conflict => "conflict",
             RejectCode::RateLimited => "rate_limited",
+            RejectCode::NotAllowed => "not_allowed",
         }
     }
 }

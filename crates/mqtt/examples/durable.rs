@@ -2,7 +2,7 @@
 //! thread writes what has gathered and syncs once for all of it, as the node's log does. For measuring
 //! durable acknowledgements: `cargo run --release -p drover-mqtt --example durable -- ADDRESS FOLDER`
 
-use drover_mqtt::{Broker, Client, Hello, Host, Message, Refusal, Settings, Verdict};
+use drover_mqtt::{Broker, Client, Hello, Host, Message, Pass, Refusal, Settings, Verdict};
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -36,8 +36,8 @@ impl Journal {
 }
 
 impl Host for Journal {
-    fn connect(&self, _: &Hello<'_>) -> Result<(), Refusal> {
-        Ok(())
+    fn connect(&self, _: &Hello<'_>) -> Result<Pass, Refusal> {
+        Ok(Pass::default())
     }
 
     fn may_subscribe(&self, _: &Client, _: &str) -> Result<(), Refusal> {
@@ -60,7 +60,7 @@ impl Host for Journal {
         }
     }
 
-    fn retained(&self, _: &str, _: u64, _: &mut dyn FnMut(Message)) -> Option<u64> {
+    fn retained(&self, _: &Client, _: &str, _: u64, _: &mut dyn FnMut(Message)) -> Option<u64> {
         None
     }
 }

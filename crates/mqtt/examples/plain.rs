@@ -1,15 +1,15 @@
 //! A broker with a host that allows everything: for conformance tests and measurements of the broker
 //! alone. `cargo run --release -p drover-mqtt --example plain -- 127.0.0.1:1883 FOLDER`
 
-use drover_mqtt::{Broker, Client, Hello, Host, Message, Refusal, Settings, Verdict};
+use drover_mqtt::{Broker, Client, Hello, Host, Message, Pass, Refusal, Settings, Verdict};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 struct Everything;
 
 impl Host for Everything {
-    fn connect(&self, _: &Hello<'_>) -> Result<(), Refusal> {
-        Ok(())
+    fn connect(&self, _: &Hello<'_>) -> Result<Pass, Refusal> {
+        Ok(Pass::default())
     }
 
     fn may_subscribe(&self, _: &Client, filter: &str) -> Result<(), Refusal> {
@@ -28,7 +28,7 @@ impl Host for Everything {
         Verdict::Route
     }
 
-    fn retained(&self, _: &str, _: u64, _: &mut dyn FnMut(Message)) -> Option<u64> {
+    fn retained(&self, _: &Client, _: &str, _: u64, _: &mut dyn FnMut(Message)) -> Option<u64> {
         None
     }
 }

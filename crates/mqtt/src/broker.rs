@@ -13,8 +13,8 @@ use crate::topic::{matches, split_shared};
 use parking_lot::RwLock;
 use rmqtt_codec::v5::DisconnectReasonCode;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How exact delays of last wills and ends of sessions are.
@@ -97,7 +97,13 @@ impl Broker {
     pub fn open(folder: &Path, settings: Settings, host: Arc<dyn Host>) -> Result<Broker, BrokerError> {
         std::fs::create_dir_all(folder)?;
         let (store, loaded) = Store::open(folder)?;
-        let node = Client { id: "$node".into(), protocol: Protocol::V5, address: None, username: None };
+        let node = Client {
+            id: "$node".into(),
+            protocol: Protocol::V5,
+            address: None,
+            username: None,
+            rights: OnceLock::new(),
+        };
         let broker = Broker(Arc::new(Shared {
             settings,
             host,

@@ -4,7 +4,7 @@
 
 use crate::broker::Broker;
 use crate::greeting::Greeted;
-use crate::host::Client;
+use crate::host::{Client, Ended};
 use crate::inbound::{Decided, Inbound};
 use crate::outbound::{Outbound, WRITE_BYTES};
 use crate::parting::Ending;
@@ -51,6 +51,7 @@ pub(crate) struct Connection<S> {
     pub(crate) session: Arc<Session>,
     pub(crate) epoch: u64,
     ended_by: oneshot::Receiver<Reason>,
+    until: Option<Ended>,
     pub(crate) inbound: Inbound,
     pub(crate) outbound: Outbound,
     /// Topics that the client has given numbers (MQTT 5).
@@ -80,12 +81,12 @@ enum Event {
 
 impl<S: Stream> Connection<S> {
     pub(crate) fn new(broker: Broker, stream: S, read: BytesMut, greeted: Greeted) -> Connection<S> {
-        let Greeted { wire, out, client, attached, window, max_aliases, will, patience } = greeted;
+        let Greeted { wire, out, client, attached, until, window, max_aliases, will, patience } = greeted;
         let (session, epoch) = (attached.session, attached.epoch);
         let slow_reader = broker.0.settings.slow_reader;
         let look = Box::pin(tokio::time::sleep(patience.map_or(slow_reader, |patience| patience.min(slow_reader))));
         Connection {
-            outbound: Outbound::new(session.clone(), broker.clone(), epoch, window, max_aliases),
+            outbound: Outbound::new(client.clone(), session.clone(), broker.clone(), epoch, window, max_aliases),
             broker,
             stream,
             has_read: !read.is_empty(),
@@ -97,6 +98,7 @@ impl<S: Stream> Connection<S> {
             session,
             epoch,
             ended_by: attached.ended_by,
+            until,
             inbound: Inbound::default(),
             aliases: HashMap::new(),
             will,
@@ -137,11 +139,15 @@ impl<S: Stream> Connection<S> {
     async fn wait(&mut self, more: bool) -> Option<Event> {
         let may_read = self.has_room();
         let was_full = self.out.len() >= WRITE_BYTES;
-        let Self { session, stream, read, out, must_flush, progress, inbound, ended_by, look, .. } = self;
+        let Self { session, stream, read, out, must_flush, progress, inbound, ended_by, until, look, .. } = self;
         let mut woken = pin!(session.wake.notified());
         poll_fn(|cx| {
             if let Poll::Ready(reason) = Pin::new(&mut *ended_by).poll(cx) {
                 return Poll::Ready(Some(Event::Told(reason.unwrap_or(Reason::UnspecifiedError))));
+            }
+            if until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
+                *until = None;
+                return Poll::Ready(Some(Event::Told(Reason::NotAuthorized)));
             }
             match poll_write(stream, out, must_flush, progress, cx) {
                 Poll::Ready(Ok(())) if !was_full => {}

@@ -3,10 +3,10 @@
 
 use crate::broker::Broker;
 use crate::connection::{Connection, READ_BYTES, Stream};
-use crate::host::{Client, Hello, Protocol, Refusal};
+use crate::host::{Client, Ended, Hello, Protocol, Refusal};
 use crate::parting::{Ending, last_words};
 use crate::sessions::Attached;
-use crate::topic::check_name;
+use crate::topic::{check_name, split_shared};
 use crate::wire::{Incoming, Wire, greet};
 use bytes::BytesMut;
 use bytestring::ByteString;
@@ -14,8 +14,8 @@ use rmqtt_codec::error::DecodeError;
 use rmqtt_codec::v5::{Connect, ConnectAck, ConnectAckReason, LastWill};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -27,6 +27,8 @@ pub(crate) struct Greeted {
     pub(crate) out: BytesMut,
     pub(crate) client: Arc<Client>,
     pub(crate) attached: Attached,
+    /// Over when the client may not stay.
+    pub(crate) until: Option<Ended>,
     /// Messages that the client takes unacknowledged.
     pub(crate) window: u16,
     pub(crate) max_aliases: u16,
@@ -124,7 +126,8 @@ fn known_as(connect: &Connect, protocol: Protocol, address: Option<SocketAddr>) 
         }
         given => given.into(),
     };
-    Client { id, protocol, address, username: connect.username.as_ref().map(|name| name.to_string().into()) }
+    let username = connect.username.as_ref().map(|name| name.to_string().into());
+    Client { id, protocol, address, username, rights: OnceLock::new() }
 }
 
 fn admit(
@@ -132,7 +135,7 @@ fn admit(
     client: &Arc<Client>,
     connect: &Connect,
     certificate: Option<&[u8]>,
-) -> Result<Attached, Refusal> {
+) -> Result<(Attached, Option<Ended>), Refusal> {
     let settings = &broker.0.settings;
     if client.id.len() > settings.max_topic_bytes || client.id.starts_with('$') || client.id.contains('\0') {
         let reason = format!("client id: up to {} bytes, not beginning with $", settings.max_topic_bytes);
@@ -142,14 +145,35 @@ fn admit(
         return Err(Refusal::new(0x8C, "no extended authentication is offered; use user name and password"));
     }
     let hello = Hello { client, password: connect.password.as_deref(), certificate };
-    broker.0.host.connect(&hello)?;
+    let pass = broker.0.host.connect(&hello)?;
+    if let Some(rights) = pass.rights {
+        client.rights.get_or_init(|| rights);
+    }
     if let Some(will) = &connect.last_will {
         check_name(&will.topic, settings).map_err(|reason| Refusal::new(0x90, format!("last will: {reason}")))?;
         broker.0.host.may_publish(client, &will.topic)?;
     }
     let expiry = Duration::from_secs(connect.session_expiry_interval_secs.into()).min(settings.max_session_expiry);
-    let attached = broker.attach(&client.id, connect.clean_start, expiry);
-    attached.ok_or_else(|| Refusal::new(Refusal::QUOTA_EXCEEDED, "there are as many sessions as allowed"))
+    let session_of = match &*pass.owner {
+        "" => client.id.to_string(),
+        owner => format!("{owner}#{}", client.id),
+    };
+    let attached = broker.attach(&session_of, connect.clean_start, expiry);
+    let too_many = || Refusal::new(Refusal::QUOTA_EXCEEDED, "there are as many sessions as allowed");
+    let attached = attached.ok_or_else(too_many)?;
+    give_up_forbidden(broker, client, &attached);
+    Ok((attached, pass.until))
+}
+
+/// Subscriptions of a session that is taken up again are given up where its owner's rights have shrunk.
+fn give_up_forbidden(broker: &Broker, client: &Client, attached: &Attached) {
+    let filters: Vec<_> = attached.session.state.lock().subscriptions.keys().map(|filter| filter.to_string()).collect();
+    for filter in filters {
+        let plain = split_shared(&filter).map_or(&*filter, |(_, plain)| plain);
+        if broker.0.host.may_subscribe(client, plain).is_err() {
+            broker.unsubscribe(&attached.session, &filter);
+        }
+    }
 }
 
 fn refused(refusal: Refusal) -> ConnectAck {
@@ -165,7 +189,7 @@ fn welcome(
     mut wire: Wire,
     connect: Connect,
     client: Arc<Client>,
-    attached: Attached,
+    (attached, until): (Attached, Option<Ended>),
 ) -> Option<Greeted> {
     let keep_alive = keep_alive(broker, &connect, wire.protocol());
     let answer = accepted(broker, &connect, &client, &attached, keep_alive);
@@ -181,6 +205,7 @@ fn welcome(
         out,
         client,
         attached,
+        until,
         window: connect.receive_max.map_or(u16::MAX, NonZeroU16::get),
         max_aliases: connect.topic_alias_max,
         will: connect.last_will,

@@ -1,9 +1,11 @@
 //! The seam between the broker and the node: who may connect, what a message means.
 
 use crate::message::Message;
+use std::any::Any;
+use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Version of the protocol that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,36 @@ pub struct Client {
     pub address: Option<SocketAddr>,
     /// User name that it gave.
     pub username: Option<Box<str>>,
+    /// What the host gave it when it let it in.
+    pub(crate) rights: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Client {
+    /// The host's own word on the client, from its [`Pass`].
+    pub fn rights<T: 'static>(&self) -> Option<&T> {
+        self.rights.get()?.downcast_ref()
+    }
+}
+
+/// Resolves when a client may not stay any longer.
+pub type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What lets a client in.
+#[derive(Default)]
+pub struct Pass {
+    /// Whatever the host wants to find again with [`Client::rights`].
+    pub rights: Option<Arc<dyn Any + Send + Sync>>,
+    /// Whose sessions these are: client ids of different owners never meet, so that nobody takes over another's
+    /// session. Empty: everybody's.
+    pub owner: Box<str>,
+    /// When it is over, the client is told "not authorized" and disconnected.
+    pub until: Option<Ended>,
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pass").field("owner", &self.owner).finish_non_exhaustive()
+    }
 }
 
 /// Everything that a client says when it connects.
@@ -87,7 +119,7 @@ pub enum Verdict {
 /// What the broker asks the node. All calls are made on the connection's task and must be quick.
 pub trait Host: Send + Sync + 'static {
     /// May this client connect?
-    fn connect(&self, hello: &Hello<'_>) -> Result<(), Refusal>;
+    fn connect(&self, hello: &Hello<'_>) -> Result<Pass, Refusal>;
 
     /// May it subscribe to `filter` (without the prefix of a shared subscription)?
     fn may_subscribe(&self, client: &Client, filter: &str) -> Result<(), Refusal>;
@@ -99,7 +131,7 @@ pub trait Host: Send + Sync + 'static {
     fn publish(&self, client: &Arc<Client>, message: &Message) -> Verdict;
 
     /// Messages that exist by their nature rather than because somebody retained them, and whose topic
-    /// matches `filter`: one page, from a cursor that begins with 0. Gives the next cursor, or none at
+    /// matches `filter`, as far as the client may see them: one page, from a cursor that begins with 0. Gives the next cursor, or none at
     /// the end.
-    fn retained(&self, filter: &str, cursor: u64, sink: &mut dyn FnMut(Message)) -> Option<u64>;
+    fn retained(&self, client: &Client, filter: &str, cursor: u64, sink: &mut dyn FnMut(Message)) -> Option<u64>;
 }

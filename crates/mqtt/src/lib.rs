@@ -29,14 +29,12 @@ mod settings;
 mod store;
 mod subscribing;
 mod sys;
-mod tls;
 mod topic;
 mod wire;
 
 pub use broker::{Broker, BrokerError, Stats};
-pub use host::{Client, Hello, Host, Protocol, Refusal, Verdict};
+pub use host::{Client, Ended, Hello, Host, Pass, Protocol, Refusal, Verdict};
 pub use message::Message;
 pub use rmqtt_codec::types::QoS;
 pub use settings::Settings;
-pub use tls::{Tls, TlsError, make_for_localhost};
 pub use topic::matches;

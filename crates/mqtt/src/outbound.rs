@@ -2,6 +2,7 @@
 //! aliases, and what a new subscription is handed over.
 
 use crate::broker::Broker;
+use crate::host::Client;
 use crate::host::Protocol;
 use crate::message::Message;
 use crate::routes::Wish;
@@ -33,6 +34,7 @@ struct HandOver {
 
 /// The sending half of one connection.
 pub(crate) struct Outbound {
+    client: Arc<Client>,
     session: Arc<Session>,
     broker: Broker,
     epoch: u64,
@@ -45,11 +47,18 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    pub(crate) fn new(session: Arc<Session>, broker: Broker, epoch: u64, window: u16, max_aliases: u16) -> Outbound {
+    pub(crate) fn new(
+        client: Arc<Client>,
+        session: Arc<Session>,
+        broker: Broker,
+        epoch: u64,
+        window: u16,
+        max_aliases: u16,
+    ) -> Outbound {
         let window = usize::from(window.min(broker.0.settings.max_in_flight));
         let max_aliases = max_aliases.min(broker.0.settings.max_topic_aliases);
         let hand_overs = VecDeque::new();
-        Outbound { session, broker, epoch, window, aliases: HashMap::new(), max_aliases, hand_overs }
+        Outbound { client, session, broker, epoch, window, aliases: HashMap::new(), max_aliases, hand_overs }
     }
 
     /// Hands over what is retained for a new subscription and what exists by nature, as fast as the
@@ -75,7 +84,7 @@ impl Outbound {
         } else if let Some(cursor) = hand_over.cursor {
             let host = &self.broker.0.host;
             let mut sink = |message| self.queue(Arc::new(message), wish);
-            hand_over.cursor = host.retained(&hand_over.filter, cursor, &mut sink);
+            hand_over.cursor = host.retained(&self.client, &hand_over.filter, cursor, &mut sink);
         }
         if hand_over.retained.len() > 0 || hand_over.cursor.is_some() {
             self.hand_overs.push_front(hand_over);

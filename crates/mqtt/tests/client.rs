@@ -5,7 +5,7 @@
 #![allow(dead_code, missing_docs)]
 
 use bytes::BytesMut;
-use drover_mqtt::{Broker, Client as Known, Hello, Host, Message, Refusal, Settings, Verdict};
+use drover_mqtt::{Broker, Client as Known, Hello, Host, Message, Pass, Refusal, Settings, Verdict};
 use rmqtt_codec::types::{Publish, QoS};
 use rmqtt_codec::v5::{
     Connect, ConnectAck, Disconnect, DisconnectReasonCode, Packet, PublishAck, PublishAck2, PublishProperties,
@@ -35,10 +35,10 @@ pub struct Gate {
 }
 
 impl Host for Gate {
-    fn connect(&self, hello: &Hello<'_>) -> Result<(), Refusal> {
+    fn connect(&self, hello: &Hello<'_>) -> Result<Pass, Refusal> {
         match hello.password {
             Some(b"wrong") => Err(Refusal::new(0x86, "wrong password")),
-            _ => Ok(()),
+            _ => Ok(Pass::default()),
         }
     }
 
@@ -71,7 +71,7 @@ impl Host for Gate {
         }
     }
 
-    fn retained(&self, filter: &str, cursor: u64, sink: &mut dyn FnMut(Message)) -> Option<u64> {
+    fn retained(&self, _: &Known, filter: &str, cursor: u64, sink: &mut dyn FnMut(Message)) -> Option<u64> {
         if filter != "natural/#" {
             return None;
         }

@@ -22,10 +22,46 @@ pub struct Config {
     pub mqtt: Option<SocketAddr>,
     /// Address of MQTT over TLS. Not set: closed.
     pub mqtts: Option<SocketAddr>,
-    /// PEM file of the node's certificate chain. Not set with `dev`: one is made for localhost.
+    /// PEM file of the node's certificate chain. Not set: one is made for localhost.
     pub tls_certificate: Option<PathBuf>,
     /// PEM file of its private key. Both files are read again when they change.
     pub tls_key: Option<PathBuf>,
+    /// Take TLS 1.2 as well from devices that cannot do 1.3 (MQTT over TLS only).
+    pub mqtts_tls12: bool,
+    /// PEM file of another authority for the certificates of devices, besides Drover's own.
+    pub device_ca: Option<PathBuf>,
+    /// Serve HTTP and MQTT without TLS where others reach them, because something in front does it. (On loopback
+    /// addresses they always are without, unless `tls_certificate` is set.)
+    pub allow_plain: bool,
+    /// Address of this node as its users write it (`https://fleet.example.com`), for links and logins elsewhere.
+    pub public_url: Option<String>,
+    /// Where users and business records are: `postgres://USER@HOST/DATABASE`. Not set: a file in the data folder.
+    pub registry: Option<String>,
+    /// File with the password there.
+    pub registry_password_file: Option<PathBuf>,
+    /// File with the root key (32 bytes, base64) that wraps the keys of personal data. Not set: one is made in the
+    /// data folder.
+    pub root_key_file: Option<PathBuf>,
+    /// E-mail address of the first administrator.
+    pub admin_email: String,
+    /// Requests with reports per second of one device, sustained; 0 sets no limit.
+    pub device_requests_per_s: u32,
+    /// Requests that one device may send at once on top of that.
+    pub device_burst_requests: u32,
+    /// Requests per second of one user or key, sustained; 0 sets no limit.
+    pub caller_requests_per_s: u32,
+    /// Requests that one user or key may send at once on top of that.
+    pub caller_burst_requests: u32,
+    /// Issuer of OpenID logins, such as `https://login.example.com/realms/fleet`. Not set: none are offered.
+    pub oidc_issuer: Option<String>,
+    /// How it is called on the login page.
+    pub oidc_name: String,
+    /// This node's name there.
+    pub oidc_client_id: Option<String>,
+    /// File with this node's secret there.
+    pub oidc_client_secret_file: Option<PathBuf>,
+    /// PEM file of the authorities that vouch for it, besides the system's.
+    pub oidc_ca: Option<PathBuf>,
     /// MQTT connections at once.
     pub mqtt_max_connections: usize,
     /// Another broker whose reports are taken as well: `mqtt://HOST:PORT` or `mqtts://HOST:PORT`.
@@ -153,6 +189,23 @@ impl Default for Config {
             mqtts: None,
             tls_certificate: None,
             tls_key: None,
+            mqtts_tls12: false,
+            device_ca: None,
+            allow_plain: false,
+            public_url: None,
+            registry: None,
+            registry_password_file: None,
+            root_key_file: None,
+            admin_email: "admin@localhost".into(),
+            device_requests_per_s: 2,
+            device_burst_requests: 10,
+            caller_requests_per_s: 50,
+            caller_burst_requests: 200,
+            oidc_issuer: None,
+            oidc_name: "OpenID".into(),
+            oidc_client_id: None,
+            oidc_client_secret_file: None,
+            oidc_ca: None,
             mqtt_max_connections: 20_000,
             mqtt_upstream: None,
             mqtt_upstream_client: "drover".into(),
@@ -255,23 +308,31 @@ impl Config {
         }
         figment
             // Variables of the command line and of the tests, not settings of the node.
-            .merge(Env::prefixed("DROVER_").ignore(&["log", "bin", "shared", "ci_cache"]))
+            .merge(Env::prefixed("DROVER_").ignore(&["log", "bin", "shared", "ci_cache", "token", "password"]))
             .merge(Serialized::defaults(flags))
             .extract()
             .map_err(|error| anyhow::anyhow!(explain(&error)))
     }
 
+    /// True if HTTP is served over TLS: always, but on loopback and behind something that does it.
+    pub fn http_tls(&self) -> bool {
+        self.tls_certificate.is_some() || !(self.http.ip().is_loopback() || self.allow_plain)
+    }
+
     fn check(&self) -> anyhow::Result<()> {
-        if !self.dev {
-            bail!(
-                "this version has no identities yet, so it only runs with --dev: no credentials, loopback only. \
-                 Put a proxy that checks credentials in front of it to serve a network"
-            );
-        }
         for address in [Some(self.http), self.mqtt, self.mqtts].into_iter().flatten() {
-            if !address.ip().is_loopback() {
+            if self.dev && !address.ip().is_loopback() {
                 bail!("--dev asks for no credentials and therefore only listens on loopback; {address} is not");
             }
+        }
+        if let Some(address) = self.mqtt.filter(|address| !address.ip().is_loopback() && !self.allow_plain) {
+            bail!(
+                "mqtt = {address} would carry credentials in the clear; use mqtts, \
+                 or set allow_plain if something in front does TLS"
+            );
+        }
+        if self.oidc_issuer.is_some() && (self.oidc_client_id.is_none() || self.public_url.is_none()) {
+            bail!("oidc_issuer needs oidc_client_id and public_url beside it");
         }
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             bail!("tls_certificate and tls_key go together; one of them is missing");
@@ -296,6 +357,10 @@ impl Config {
             ("sql_timeout_s", u64::from(self.sql_timeout_s), 1..=3600),
             ("sql_memory_mib", u64::from(self.sql_memory_mib), 16..=65_536),
             ("sql_concurrent", u64::from(self.sql_concurrent), 1..=64),
+            ("device_requests_per_s", u64::from(self.device_requests_per_s), 0..=1_000_000),
+            ("device_burst_requests", u64::from(self.device_burst_requests), 1..=1_000_000),
+            ("caller_requests_per_s", u64::from(self.caller_requests_per_s), 0..=1_000_000),
+            ("caller_burst_requests", u64::from(self.caller_burst_requests), 1..=1_000_000),
             ("mqtt_upstream_connections", u64::from(self.mqtt_upstream_connections), 1..=64),
         ] {
             if !range.contains(&value) {

@@ -5,6 +5,8 @@
 mod config;
 mod dead;
 mod doctor;
+mod erasures;
+mod identity;
 mod meters;
 mod mqtt;
 mod stores;
@@ -12,12 +14,13 @@ mod stores;
 pub use config::{Config, Flags};
 pub use doctor::look_into;
 pub use drover_api::DemoPlace;
+pub use drover_auth::FirstAdmin;
 pub use drover_history::Finding;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
 use drover_answer::now_ms;
 use drover_api::{Extra, NodeFacts, Ops, Past, PastState, SqlState, write_asset};
+use drover_certs::{Door, Peer, ServerCertificate, ServerTls};
 use drover_dead::Dead;
 use drover_history::{History, ReadingColumn};
 use drover_imports::Imports;
@@ -27,6 +30,8 @@ use drover_log::{Log, ReadError, Retention, SegmentEngine, SegmentSettings, Stre
 use drover_metadata::Metadata;
 use drover_model::{RecordRef, Rules};
 use drover_query::Engine;
+use erasures::Forgotten;
+use identity::{Erasing, Identity};
 use mqtt::Mqtt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -44,8 +49,9 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A node that is ready to serve.
 pub struct Node {
-    listener: TcpListener,
+    door: Door,
     router: axum::Router,
+    identity: Identity,
     mqtt: Mqtt,
     reports: Log,
     live: Live,
@@ -64,6 +70,10 @@ impl Node {
         let render_metrics = meters::install()?;
         let listener =
             TcpListener::bind(config.http).await.with_context(|| format!("cannot listen on {}", config.http))?;
+        let certificate = certificate(config)?;
+        let door = Door::new(listener, http_tls(config, certificate.as_ref())?);
+        let forgotten = Forgotten::open(&config.data.join("vault"))?;
+        let identity = Identity::open(config, open_log(config, Stream::Changes)?).await?;
         let opened = Instant::now();
         let reports = open_log(config, Stream::Reports)?;
         let rejects = open_log(config, Stream::Rejects)?;
@@ -71,7 +81,7 @@ impl Node {
         let (live, running) = Live::follow(
             &reports,
             &config.data.join("live"),
-            live_settings(config),
+            live_settings(config, &forgotten),
             Box::new(|seen, out| {
                 write_asset(seen, Extra::default(), out);
             }),
@@ -92,7 +102,7 @@ impl Node {
         });
         let ops = Ops {
             live: live.clone(),
-            node: Arc::new(NodeFacts { region: config.region.clone(), mode: "dev", epoch, demo }),
+            node: Arc::new(NodeFacts { region: config.region.clone(), mode: if config.dev { "dev" } else { "secured" }, epoch, demo }),
             ready: readiness(&reports),
             metrics: meters::with_gauges(
                 render_metrics,
@@ -103,18 +113,25 @@ impl Node {
             ),
             metadata,
         };
-        let mqtt = Mqtt::open(config, &intake, &live).await?;
-        let (history, historian) = drover_history::follow(&reports, history_settings(config, &dead)?)?;
+        let mqtt = Mqtt::open(config, &intake, &live, &identity, certificate.as_ref()).await?;
+        let (history, historian) = drover_history::follow(&reports, history_settings(config, &dead, &forgotten)?)?;
+        let erased_from = history.clone();
         let past = past(config, &reports, history)?;
         let (imports, importing) = imports(config, &admission, &dead, &live)?;
         let doors = drover_ingest::routes(intake)
             .merge(drover_imports::routes(imports))
-            .merge(drover_dead::routes(dead.clone()));
-        let router = drover_api::router(doors, mqtt.broker.clone(), past, ops);
+            .merge(drover_dead::routes(dead.clone()))
+            .merge(identity.routes(&live, Erasing { forgotten, live: live.clone(), history: erased_from }));
+        let tracking = identity.tracking(&live);
+        let doors = doors.merge(drover_tracking::routes(tracking.clone()));
+        let router = drover_api::router(doors, mqtt.broker.clone(), past, ops, drover_auth::document)
+            .layer(drover_tracking::socket_io(tracking));
+        let router = identity.guarded(router);
         let upkeep = Upkeep::start(config, admission, dead.clone(), reports.clone(), rejects)?;
         Ok(Node {
-            listener,
+            door,
             router,
+            identity,
             mqtt,
             reports,
             live,
@@ -129,23 +146,22 @@ impl Node {
 
     /// The open doors, HTTP first.
     pub fn doors(&self) -> anyhow::Result<Vec<(&'static str, SocketAddr)>> {
-        let mut doors = vec![("http", self.listener.local_addr()?)];
+        let mut doors = vec![("http", self.door.address()?)];
         doors.extend(self.mqtt.doors()?);
         Ok(doors)
+    }
+
+    /// The administrator whom this start made, to be told once.
+    pub fn first_admin(&mut self) -> Option<FirstAdmin> {
+        self.identity.first.take()
     }
 
     /// Serves until `stop` ends, then closes: doors first, then what follows the log, then the log.
     pub async fn serve(mut self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         self.mqtt.serve()?;
-        // Small answers must not wait for more bytes to share a packet with.
-        let listener = self.listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY refused");
-            }
-        });
         let live = self.live;
         let (closing, closed) = tokio::sync::oneshot::channel::<()>();
-        let server = axum::serve(listener, self.router).with_graceful_shutdown(async move {
+        let server = axum::serve(self.door, self.router.into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(async move {
             stop.await;
             live.end_watchers();
             drop(closing);
@@ -157,6 +173,7 @@ impl Node {
             }
         }
         self.mqtt.stop().await;
+        self.identity.close().await;
         tokio::task::spawn_blocking(move || {
             self.importing.stop();
             // They hold the imports, which hold the letters.
@@ -172,15 +189,45 @@ impl Node {
     }
 }
 
+/// The certificate of the doors that have TLS; none where no door has.
+fn certificate(config: &Config) -> anyhow::Result<Option<ServerCertificate>> {
+    if !config.http_tls() && config.mqtts.is_none() {
+        return Ok(None);
+    }
+    let certificate = match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => ServerCertificate::open(certificate, key)?,
+        _ => {
+            let host = config.public_url.as_deref().and_then(host_of).map(str::to_owned);
+            let address = Some(config.http.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
+            let names: Vec<String> = host.into_iter().chain(address).collect();
+            ServerCertificate::made(&config.data.join("tls"), &names)?
+        }
+    };
+    certificate.follow();
+    Ok(Some(certificate))
+}
+
+/// The host in `https://host:port/…`.
+fn host_of(url: &str) -> Option<&str> {
+    let rest = url.split_once("://")?.1;
+    rest.split(['/', ':']).next().filter(|host| !host.is_empty())
+}
+
+fn http_tls(config: &Config, certificate: Option<&ServerCertificate>) -> anyhow::Result<Option<ServerTls>> {
+    let certificate = certificate.filter(|_| config.http_tls());
+    Ok(certificate.map(ServerTls::for_http).transpose()?)
+}
+
 fn open_log(config: &Config, stream: Stream) -> anyhow::Result<Log> {
     let folder = stream.folder(&config.data.join("log"));
-    // Rejects are few: a small segment keeps an idle node's folder small.
-    let segment_mib = if stream == Stream::Rejects { config.log_segment_mib.min(4) } else { config.log_segment_mib };
+    // They are few: a small segment keeps an idle node's folder small.
+    let is_small = matches!(stream, Stream::Rejects | Stream::Changes);
+    let segment_mib = if is_small { config.log_segment_mib.min(4) } else { config.log_segment_mib };
     let settings = SegmentSettings { segment_bytes: u64::from(segment_mib) << 20, ..SegmentSettings::new(&folder) };
     let engine = SegmentEngine::open(settings).with_context(|| format!("log in {}", folder.display()))?;
     let settings = drover_log::Settings {
         name: stream.name().into(),
-        ring_bytes: if stream == Stream::Rejects { 256 << 10 } else { 8 << 20 },
+        ring_bytes: if is_small { 256 << 10 } else { 8 << 20 },
         on_commit: Some(meters::commit_hook(stream.name())),
         ..drover_log::Settings::default()
     };
@@ -200,16 +247,17 @@ fn epoch(data: &Path) -> anyhow::Result<Arc<str>> {
     Ok(text.into())
 }
 
-fn live_settings(config: &Config) -> drover_live::Settings {
+fn live_settings(config: &Config, forgotten: &Forgotten) -> drover_live::Settings {
     drover_live::Settings {
         live_ms: i64::from(config.live_s) * 1000,
         offline_ms: i64::from(config.offline_s) * 1000,
         max_watchers: config.max_watchers,
         snapshot_interval: Duration::from_secs(config.snapshot_interval_s.into()),
+        erasures: forgotten.list.clone(),
     }
 }
 
-fn history_settings(config: &Config, dead: &Dead) -> anyhow::Result<drover_history::Settings> {
+fn history_settings(config: &Config, dead: &Dead, forgotten: &Forgotten) -> anyhow::Result<drover_history::Settings> {
     let columns = config.history_readings.iter().map(|text| ReadingColumn::parse(text));
     Ok(drover_history::Settings {
         region: config.region.clone(),
@@ -221,6 +269,7 @@ fn history_settings(config: &Config, dead: &Dead) -> anyhow::Result<drover_histo
         tiers: config.tiers()?,
         dry_run: config.tiers_dry_run,
         refused: Some(dead::of_history(dead)),
+        erasures: forgotten.list.clone(),
         s3: config.s3()?,
         store_cache_bytes: (config.history_store_cache_mib as usize) << 20,
         ..drover_history::Settings::new(config.data.join("lake"))

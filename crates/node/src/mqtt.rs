@@ -3,11 +3,15 @@
 
 use crate::config::Config;
 use anyhow::Context;
+use drover_certs::{Oldest, ServerCertificate, ServerTls};
+use crate::identity::{Access, Identity};
+use drover_access::{Caller, Permission, Reach, Role};
 use drover_api::mqtt::{LIVE, live_page, publish_changes};
 use drover_ingest::Intake;
-use drover_ingest::mqtt::{NotTaken, Upstream, follow, take};
+use drover_ingest::mqtt::{NotTaken, Upstream, follow, reporting, take};
 use drover_live::Live;
-use drover_mqtt::{Broker, Client, Hello, Host, Message, Refusal, Settings, Tls, Verdict, make_for_localhost};
+use drover_model::{Kind, Sight};
+use drover_mqtt::{Broker, Client, Hello, Host, Message, Pass, Refusal, Settings, Verdict};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +25,7 @@ const USUAL: ([u8; 4], u16) = ([127, 0, 0, 1], 1883);
 pub struct Mqtt {
     /// The broker.
     pub broker: Broker,
-    listeners: Vec<(&'static str, TcpListener, Option<Tls>)>,
+    listeners: Vec<(&'static str, TcpListener, Option<ServerTls>)>,
     intake: Intake,
     live: Live,
     upstream: Option<Upstream>,
@@ -30,16 +34,22 @@ pub struct Mqtt {
 
 impl Mqtt {
     /// Opens the broker and binds its doors; nothing is taken before [`Mqtt::serve`].
-    pub async fn open(config: &Config, intake: &Intake, live: &Live) -> anyhow::Result<Mqtt> {
+    pub async fn open(
+        config: &Config,
+        intake: &Intake,
+        live: &Live,
+        identity: &Identity,
+        certificate: Option<&ServerCertificate>,
+    ) -> anyhow::Result<Mqtt> {
         let settings = Settings { max_connections: config.mqtt_max_connections, ..Settings::default() };
-        let host = Arc::new(Devices { intake: intake.clone(), live: live.clone() });
+        let host = Arc::new(Devices { intake: intake.clone(), live: live.clone(), access: identity.access.clone() });
         let broker = Broker::open(&config.data.join("mqtt"), settings, host)?;
         let mut listeners = Vec::new();
         if let Some(listener) = plain(config).await? {
             listeners.push(("mqtt", listener, None));
         }
-        if let Some(address) = config.mqtts {
-            listeners.push(("mqtts", bind(address).await?, Some(tls(config)?)));
+        if let (Some(address), Some(certificate)) = (config.mqtts, certificate) {
+            listeners.push(("mqtts", bind(address).await?, Some(tls(config, identity, certificate)?)));
         }
         let (intake, live) = (intake.clone(), live.clone());
         Ok(Mqtt { broker, listeners, intake, live, upstream: upstream(config)?, tasks: Vec::new() })
@@ -89,12 +99,10 @@ async fn plain(config: &Config) -> anyhow::Result<Option<TcpListener>> {
     }
 }
 
-fn tls(config: &Config) -> anyhow::Result<Tls> {
-    let (certificate, key) = match (&config.tls_certificate, &config.tls_key) {
-        (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
-        _ => make_for_localhost(&config.data.join("tls"))?,
-    };
-    Ok(Tls::open(&certificate, &key)?)
+/// Devices may show a certificate of Drover's own authority, or of the operator's.
+fn tls(config: &Config, identity: &Identity, certificate: &ServerCertificate) -> anyhow::Result<ServerTls> {
+    let oldest = if config.mqtts_tls12 { Oldest::Tls12 } else { Oldest::Tls13 };
+    Ok(ServerTls::for_devices(certificate, Some(&identity.authority), oldest)?)
 }
 
 fn upstream(config: &Config) -> anyhow::Result<Option<Upstream>> {
@@ -118,11 +126,47 @@ fn upstream(config: &Config) -> anyhow::Result<Option<Upstream>> {
     }))
 }
 
-/// What messages mean to this node. Without identities everybody may do everything that is not the
-/// node's own.
+/// What messages mean to this node, and who may send and see which.
 struct Devices {
     intake: Intake,
     live: Live,
+    access: Access,
+}
+
+/// What a client may do, found again with each of its messages.
+struct Rights {
+    caller: Caller,
+    sight: Sight,
+}
+
+impl Rights {
+    fn of(client: &Client) -> Option<&Rights> {
+        client.rights()
+    }
+
+    /// True if any topic of the broker is the client's to use: whoever reaches the whole node and is no device.
+    fn is_whole(&self) -> bool {
+        self.caller.reach == Reach::All && matches!(self.caller.role, Role::SystemAdmin | Role::Integration)
+    }
+
+    fn may_report(&self, topic: &str) -> bool {
+        let known = reporting(topic).is_some_and(|(kind, id)| self.sight.sees(kind, &id));
+        known && self.caller.may(Permission::ReportsWrite)
+    }
+
+    /// A device's own commands, the live state of what is seen: each by its whole name, so that nothing else matches.
+    fn may_hear(&self, filter: &str) -> bool {
+        let mut levels = filter.splitn(3, '/');
+        let (Some(first), Some(kind), Some(id)) = (levels.next(), levels.next(), levels.next()) else { return false };
+        let Some(kind) = Kind::ALL.into_iter().find(|known| known.name() == kind) else { return false };
+        let is_name = !id.contains(['+', '#', '/']);
+        let may = match first {
+            LIVE => self.caller.may(Permission::LiveRead) && self.sight.sees(kind, id),
+            "commands" => self.caller.owns(kind, id),
+            _ => false,
+        };
+        is_name && may
+    }
 }
 
 /// Topics that only the node publishes.
@@ -134,31 +178,51 @@ fn own() -> Refusal {
     Refusal::new(Refusal::NOT_AUTHORIZED, "only the node itself publishes here; send reports to drivers/{id}/location")
 }
 
+fn foreign() -> Refusal {
+    Refusal::new(Refusal::NOT_AUTHORIZED, "this topic is not within the reach of these credentials")
+}
+
 impl Host for Devices {
-    fn connect(&self, _: &Hello<'_>) -> Result<(), Refusal> {
-        Ok(())
+    fn connect(&self, hello: &Hello<'_>) -> Result<Pass, Refusal> {
+        let admitted = self.access.mqtt(hello)?;
+        let sight = admitted.caller.sight(self.access.directory());
+        let rights = Rights { caller: admitted.caller, sight };
+        Ok(Pass { rights: Some(Arc::new(rights)), owner: admitted.owner, until: admitted.until })
     }
 
-    fn may_subscribe(&self, _: &Client, _: &str) -> Result<(), Refusal> {
-        Ok(())
+    fn may_subscribe(&self, client: &Client, filter: &str) -> Result<(), Refusal> {
+        let may = Rights::of(client).is_some_and(|rights| rights.is_whole() || rights.may_hear(filter));
+        if may { Ok(()) } else { Err(foreign()) }
     }
 
-    fn may_publish(&self, _: &Client, topic: &str) -> Result<(), Refusal> {
-        if is_own(topic) { Err(own()) } else { Ok(()) }
-    }
-
-    fn publish(&self, _: &Arc<Client>, message: &Message) -> Verdict {
-        if is_own(&message.topic) {
-            return Verdict::Refused(own());
+    fn may_publish(&self, client: &Client, topic: &str) -> Result<(), Refusal> {
+        if is_own(topic) {
+            return Err(own());
         }
+        let may = Rights::of(client).is_some_and(|rights| rights.is_whole() || rights.may_report(topic));
+        if may { Ok(()) } else { Err(foreign()) }
+    }
+
+    fn publish(&self, client: &Arc<Client>, message: &Message) -> Verdict {
+        if let Err(refusal) = self.may_publish(client, &message.topic) {
+            return Verdict::Refused(refusal);
+        }
+        let Some(rights) = Rights::of(client) else { return Verdict::Refused(foreign()) };
         let refusal = |NotTaken { code, reason, .. }| Refusal::new(code, reason);
-        match take(&self.intake, &message.topic, &message.payload) {
+        match take(&self.intake, &rights.sight, &message.topic, &message.payload) {
             Some(taking) => Verdict::Taken(Box::pin(async move { taking.await.map_err(refusal) })),
             None => Verdict::Route,
         }
     }
 
-    fn retained(&self, filter: &str, cursor: u64, sink: &mut dyn FnMut(Message)) -> Option<u64> {
-        live_page(&self.live, filter, cursor, sink)
+    fn retained(
+        &self,
+        client: &Client,
+        filter: &str,
+        cursor: u64,
+        sink: &mut dyn FnMut(Message),
+    ) -> Option<u64> {
+        let sight = &Rights::of(client)?.sight;
+        live_page(&self.live, sight, filter, cursor, sink)
     }
 }

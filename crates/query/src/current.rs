@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 pub struct RunningQuery {
     /// Its number, by which it is stopped. Never given twice while the node runs.
     pub id: u64,
+    /// Whose it is.
+    pub asker: Arc<str>,
     /// Its text.
     pub sql: Arc<str>,
     /// Time since it got its turn.
@@ -30,6 +32,7 @@ pub(crate) struct Current {
 
 #[derive(Debug)]
 struct Query {
+    asker: Arc<str>,
     sql: Arc<str>,
     started: Instant,
     watch: Arc<Watch>,
@@ -37,10 +40,16 @@ struct Query {
 }
 
 impl Current {
-    pub(crate) fn enter(self: &Arc<Current>, sql: &str, started: Instant, watch: &Arc<Watch>) -> Entry {
+    pub(crate) fn enter(
+        self: &Arc<Current>,
+        sql: &str,
+        asker: &Arc<str>,
+        started: Instant,
+        watch: &Arc<Watch>,
+    ) -> Entry {
         let id = self.last.fetch_add(1, Relaxed) + 1;
         let stop = Arc::new(Notify::new());
-        let query = Query { sql: sql.into(), started, watch: watch.clone(), stop: stop.clone() };
+        let query = Query { asker: asker.clone(), sql: sql.into(), started, watch: watch.clone(), stop: stop.clone() };
         self.queries.lock().insert(id, query);
         Entry { current: self.clone(), id, stop }
     }
@@ -48,6 +57,7 @@ impl Current {
     pub(crate) fn list(&self) -> Vec<RunningQuery> {
         let running = |(id, query): (&u64, &Query)| RunningQuery {
             id: *id,
+            asker: query.asker.clone(),
             sql: query.sql.clone(),
             elapsed: query.started.elapsed(),
             progress: query.watch.progress(),
@@ -77,6 +87,8 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.current.queries.lock().remove(&self.id);
+        if let Some(query) = self.current.queries.lock().remove(&self.id) {
+            query.watch.ended();
+        }
     }
 }

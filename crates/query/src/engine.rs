@@ -6,7 +6,7 @@ use crate::current::{Current, Entry, RunningQuery};
 use crate::damage;
 use crate::error::{SqlError, explain};
 use crate::functions::batch_rows;
-use crate::limits::{Limits, Settings};
+use crate::limits::{Asker, Limits, Settings};
 use crate::progress::Watch;
 use crate::runtime;
 use crate::session::{Session, Sessions};
@@ -85,16 +85,22 @@ impl Engine {
     /// by itself and is not used).
     ///
     /// Needs to be called within a tokio runtime that has time.
-    pub async fn run(&self, sql: &str, limits: Limits) -> Result<Answer, SqlError> {
+    pub async fn run(&self, sql: &str, asker: Asker, limits: Limits) -> Result<Answer, SqlError> {
         let limits = limits.bounded();
         let turn = self.turn().await?;
         let started = Instant::now();
         let watch = Arc::new(Watch::default());
         let (steps, answer) = mpsc::channel(STEPS_AHEAD);
-        let job =
-            Job { engine: self.clone(), sql: sql.to_owned(), limits: limits.clone(), watch: watch.clone(), started };
+        let entry = self.0.current.enter(sql, &asker.name, started, &watch);
+        let job = Job {
+            engine: self.clone(),
+            sql: sql.to_owned(),
+            asker,
+            limits: limits.clone(),
+            watch: watch.clone(),
+            started,
+        };
         let runtime = self.0.runtime.as_ref().expect("there until the engine is dropped");
-        let entry = self.0.current.enter(sql, started, &watch);
         let task = runtime.spawn(job.run(steps, turn, entry));
         Answer::begin(answer, task, watch, limits, started).await
     }
@@ -121,6 +127,7 @@ impl Engine {
 struct Job {
     engine: Engine,
     sql: String,
+    asker: Asker,
     limits: Limits,
     watch: Arc<Watch>,
     started: Instant,
@@ -150,7 +157,7 @@ impl Job {
         let view = (self.engine.0.views)();
         let memory = self.limits.memory_bytes;
         let batch_rows = batch_rows(statement::longest_text(&self.sql));
-        let session = self.engine.0.sessions.over(&view, memory, batch_rows, &self.watch);
+        let session = self.engine.0.sessions.over(&view, &self.asker.sight, memory, batch_rows, &self.watch);
         let session = session.map_err(|error| explain(error, memory))?;
         match question {
             Question::Tables => give(describe::tables(), steps).await,

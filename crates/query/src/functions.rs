@@ -14,6 +14,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::ScalarUDF;
 use drover_history::View;
 use drover_history::read::Footers;
+use drover_model::Sight;
 use std::collections::HashMap;
 use std::sync::Arc;
 use trips::{TripsFunction, Which};
@@ -65,9 +66,13 @@ pub(crate) fn batch_rows(longest_text: usize) -> usize {
 }
 
 /// Functions that stand for a table.
-pub(crate) fn table_functions(view: &Arc<View>, footers: &Arc<Footers>) -> HashMap<String, Arc<TableFunction>> {
+pub(crate) fn table_functions(
+    view: &Arc<View>,
+    sight: &Sight,
+    footers: &Arc<Footers>,
+) -> HashMap<String, Arc<TableFunction>> {
     let function = |which: Which| {
-        let function = TripsFunction { which, view: view.clone(), footers: footers.clone() };
+        let function = TripsFunction { which, view: view.clone(), sight: sight.clone(), footers: footers.clone() };
         (which.name().to_owned(), Arc::new(TableFunction::new(which.name().to_owned(), Arc::new(function))))
     };
     HashMap::from([Which::Trips, Which::Stops].map(function))

@@ -20,6 +20,7 @@ mod prune;
 mod reader;
 mod runs;
 mod runtime;
+mod sees;
 mod session;
 mod shape;
 mod statement;
@@ -31,6 +32,8 @@ pub use arrow::array::RecordBatch;
 pub use current::RunningQuery;
 pub use engine::Engine;
 pub use error::{SqlError, TextPosition};
-pub use limits::{Limits, MAX_NESTING, MAX_OPERATORS, MAX_RELATIONS, MAX_ROWS, MAX_SQL_BYTES, MAX_TIME, Settings};
+pub use limits::{
+    Asker, Limits, MAX_NESTING, MAX_OPERATORS, MAX_RELATIONS, MAX_ROWS, MAX_SQL_BYTES, MAX_TIME, Settings,
+};
 pub use progress::Progress;
 pub use shape::{Encoder, Shape, sql_type};

@@ -1,6 +1,8 @@
 //! What a query may use, and what all queries together may. Every limit has a default that suits a node on a small
 //! machine, and a largest value that a caller may ask for.
 
+use drover_model::Sight;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Most rows that a query may answer with.
@@ -15,6 +17,15 @@ pub const MAX_NESTING: usize = 50;
 pub const MAX_OPERATORS: usize = 2_000;
 /// Most tables, subqueries and set operations in one query.
 pub const MAX_RELATIONS: usize = 64;
+
+/// Who asks, and what he may see.
+#[derive(Debug, Clone, Default)]
+pub struct Asker {
+    /// Whose query it is, in the list of those that run.
+    pub name: Arc<str>,
+    /// Rows of all other assets are as if they were not there.
+    pub sight: Sight,
+}
 
 /// What one query may use.
 #[derive(Debug, Clone, PartialEq, Eq)]

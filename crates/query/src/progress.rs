@@ -30,31 +30,58 @@ pub(crate) struct Watch {
     pub(crate) files_selected: AtomicU64,
     pub(crate) rows_total: AtomicU64,
     pub(crate) bytes_read: AtomicU64,
-    run: Mutex<Option<Run>>,
+    run: Mutex<Run>,
 }
 
-#[derive(Debug)]
-struct Run {
-    plan: Arc<dyn ExecutionPlan>,
-    memory: Arc<PeakRecordingPool>,
+#[derive(Debug, Default)]
+enum Run {
+    #[default]
+    NotYet,
+    /// The plan holds these counters too, so that neither would ever go: it is let go when the query ends.
+    Now {
+        plan: Arc<dyn ExecutionPlan>,
+        memory: Arc<PeakRecordingPool>,
+    },
+    Over {
+        rows_scanned: u64,
+        memory_peak_bytes: u64,
+    },
+}
+
+impl Run {
+    /// Rows scanned, and the most bytes held.
+    fn counted(&self) -> (u64, u64) {
+        match self {
+            Run::NotYet => (0, 0),
+            Run::Now { plan, memory } => (scanned(plan.as_ref()), memory.max_reserved() as u64),
+            Run::Over { rows_scanned, memory_peak_bytes } => (*rows_scanned, *memory_peak_bytes),
+        }
+    }
 }
 
 impl Watch {
     /// The plan that runs from now on.
     pub(crate) fn runs(&self, plan: Arc<dyn ExecutionPlan>, memory: Arc<PeakRecordingPool>) {
-        *self.run.lock() = Some(Run { plan, memory });
+        *self.run.lock() = Run::Now { plan, memory };
+    }
+
+    /// The query is over: its figures stay, its plan goes, and with it the view and its files.
+    pub(crate) fn ended(&self) {
+        let mut run = self.run.lock();
+        let (rows_scanned, memory_peak_bytes) = run.counted();
+        *run = Run::Over { rows_scanned, memory_peak_bytes };
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        let run = self.run.lock();
+        let (rows_scanned, memory_peak_bytes) = self.run.lock().counted();
         let rows_total = self.rows_total.load(Relaxed);
         Progress {
             files_total: self.files_total.load(Relaxed),
             files_selected: self.files_selected.load(Relaxed),
             rows_total,
-            rows_scanned: run.as_ref().map_or(0, |run| scanned(run.plan.as_ref())).min(rows_total),
+            rows_scanned: rows_scanned.min(rows_total),
             bytes_read: self.bytes_read.load(Relaxed),
-            memory_peak_bytes: run.as_ref().map_or(0, |run| run.memory.max_reserved() as u64),
+            memory_peak_bytes,
         }
     }
 }

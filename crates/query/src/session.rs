@@ -19,6 +19,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionConfig;
 use drover_history::View;
 use drover_history::read::Footers as FixFooters;
+use drover_model::Sight;
 use object_store::memory::InMemory;
 use std::sync::Arc;
 
@@ -56,20 +57,21 @@ impl Sessions {
     pub(crate) fn over(
         &self,
         view: &Arc<View>,
+        sight: &Sight,
         memory_bytes: usize,
         batch_rows: usize,
         watch: &Arc<Watch>,
     ) -> Result<Session> {
         let memory = Arc::new(PeakRecordingPool::new(Arc::new(GreedyMemoryPool::new(memory_bytes))));
         let files = Arc::new(Files::of(view.clone(), self.footers.clone(), watch.clone()));
-        let table = ReportsTable::new(view.clone(), files.clone(), watch.clone());
+        let table = ReportsTable::new(view.clone(), sight.clone(), files.clone(), watch.clone());
         let mut state = self
             .template
             .clone()
             .with_runtime_env(environment(memory.clone())?)
             .with_catalog_list(catalog(table)?)
-            .with_table_functions(functions::table_functions(view, &self.fix_footers))
-            .with_config(config(self.threads, batch_rows))
+            .with_table_functions(functions::table_functions(view, sight, &self.fix_footers))
+            .with_config(config(self.threads, batch_rows, sight))
             .build();
         // The moment that `now()` stands for.
         state.mark_start_execution();
@@ -77,7 +79,7 @@ impl Sessions {
     }
 }
 
-fn config(threads: usize, batch_rows: usize) -> SessionConfig {
+fn config(threads: usize, batch_rows: usize, sight: &Sight) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_target_partitions(threads)
         .with_batch_size(batch_rows)
@@ -87,7 +89,8 @@ fn config(threads: usize, batch_rows: usize) -> SessionConfig {
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".into());
     options.execution.parquet.pushdown_filters = true;
-    options.execution.parquet.reorder_filters = true;
+    // What somebody may not see is left out before anything else looks at it.
+    options.execution.parquet.reorder_filters = sight.is_all();
     options.execution.parquet.bloom_filter_on_read = false;
     // A thread with nothing to do would take files of another's part, and so mix two sorted parts into one.
     options.execution.enable_file_stream_work_stealing = false;

@@ -6,6 +6,7 @@ pub(crate) mod describe;
 use crate::progress::Watch;
 use crate::prune::{self, Group};
 use crate::reader::{Files, Source};
+use crate::sees;
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -29,6 +30,7 @@ use datafusion::physical_plan::filter::FilterExecBuilder;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
 use drover_history::{LakeFile, View};
+use drover_model::Sight;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -46,14 +48,15 @@ const SORTED_BY: [&str; 4] = ["kind", "id", "event_time", "position"];
 #[derive(Debug)]
 pub(crate) struct ReportsTable {
     view: Arc<View>,
+    sight: Sight,
     schema: SchemaRef,
     files: Arc<Files>,
     watch: Arc<Watch>,
 }
 
 impl ReportsTable {
-    pub(crate) fn new(view: Arc<View>, files: Arc<Files>, watch: Arc<Watch>) -> ReportsTable {
-        ReportsTable { schema: table_schema(&view.schema), view, files, watch }
+    pub(crate) fn new(view: Arc<View>, sight: Sight, files: Arc<Files>, watch: Arc<Watch>) -> ReportsTable {
+        ReportsTable { schema: table_schema(&view.schema), view, sight, files, watch }
     }
 
     fn scan_files(&self, group: Group, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
@@ -118,6 +121,7 @@ impl ReportsTable {
         let schema = Arc::new(self.schema.project(&needed)?);
         let mut parts = vec![Vec::new(); partitions];
         for (number, batch) in self.view.tail.batches().into_iter().enumerate() {
+            let batch = if self.sight.is_all() { batch } else { sees::only_seen(&self.sight, &batch)? };
             parts[number % partitions].push(in_form(&batch, &needed, &schema)?);
         }
         Ok(MemorySourceConfig::try_new_exec(&parts, schema, None)?)
@@ -149,7 +153,10 @@ impl TableProvider for ReportsTable {
         let wanted = projection.unwrap_or(&all);
         let partitions = state.config().target_partitions();
         let conditions = physical(state, filters, &self.schema)?;
-        let groups = prune::select(&self.view.files, &conditions, &self.schema);
+        let seen: Vec<Expr> = sees::condition(&self.sight).into_iter().collect();
+        let mut of_files = physical(state, &seen, &self.schema)?;
+        of_files.extend(conditions.iter().cloned());
+        let groups = prune::select(&self.view.files, &of_files, &self.schema);
         self.tell(&groups);
         let mut sources = Vec::new();
         for mut group in groups {

@@ -1,18 +1,12 @@
 // Asks the node for history: addresses and requests, nothing of what is done with the answers.
 
-import type { ApiError } from '../live/wire';
-import { strings } from '../strings';
+import { ask, Refused } from '../api/client';
 import type { Span } from './days';
 import { MAX_FILE_POINTS } from './files';
 import { PAGE_POINTS, type RouteRead, readRoute } from './paging';
 import type { CoverageAnswer, RoutePage, TripsAnswer } from './wire';
 
-/** The node's answer when it is not the one that was asked for. */
-export class Refused extends Error {
-  constructor(readonly problem: ApiError) {
-    super(problem.message);
-  }
-}
+export { Refused };
 
 /** What history is read from; each call fails with `Refused`, or with an `AbortError` when it was called off. */
 export interface HistorySource {
@@ -53,26 +47,4 @@ function address(key: string, what: string, parameters: Parameters): string {
   for (const [name, value] of Object.entries(parameters)) if (value !== null) asked.set(name, String(value));
   const query = asked.size > 0 ? `?${asked}` : '';
   return `/api/v1/${key.slice(0, slash)}s/${encodeURIComponent(key.slice(slash + 1))}/${what}${query}`;
-}
-
-async function ask<Answer>(url: string, signal: AbortSignal): Promise<Answer> {
-  let answer: Response;
-  try {
-    answer = await fetch(url, { signal });
-  } catch (error) {
-    if (signal.aborted) throw error;
-    throw new Refused({ code: 'unreachable', message: strings.history.unreachable });
-  }
-  if (answer.ok) return (await answer.json()) as Answer;
-  throw new Refused(await problemOf(answer));
-}
-
-async function problemOf(answer: Response): Promise<ApiError> {
-  try {
-    const { error } = (await answer.json()) as { error: ApiError };
-    if (error?.message) return error;
-  } catch {
-    // Not the node's own answer: something between it and the page.
-  }
-  return { code: 'status', message: strings.history.status(answer.status) };
 }

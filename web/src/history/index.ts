@@ -2,6 +2,7 @@
 
 import { readLink } from '../link';
 import { store } from '../live';
+import { isPage } from '../session/route';
 import { node } from './client';
 import { dayOf } from './days';
 import { HistoryStore } from './store';
@@ -32,6 +33,7 @@ export function today(): string {
 
 /** The day of the address; nothing of it when no asset is named. */
 export function followLink(): void {
+  if (isPage(location.hash)) return;
   const { key, day, time } = readLink(location.hash);
   if (key !== null && day !== null) history.open(key, day, time);
   else history.close();

@@ -1,6 +1,5 @@
 // The page's one store and one socket, and the small clocks that keep them honest.
 
-import { readLink } from '../link';
 import { Slice } from './slice';
 import { LiveSocket } from './socket';
 import { FleetStore } from './store';
@@ -12,19 +11,38 @@ export const info = new Slice<Info | null>(null);
 
 const REFRESH_MS = 1_000;
 
+/** Who watches must be allowed to, so that nothing is asked before `resume`. */
+let watching = false;
+
 export function start(): void {
-  store.select(readLink(location.hash).key);
-  socket.connect();
   void fetchInfo();
   setInterval(() => {
     store.refresh();
-    void socket.checkQuiet();
+    if (watching) void socket.checkQuiet();
   }, REFRESH_MS);
-  addEventListener('offline', () => socket.networkGone());
-  addEventListener('online', () => socket.reconnect());
+  const whenWatching = (act: () => void) => () => {
+    if (watching) act();
+  };
+  const reconnect = whenWatching(() => socket.reconnect());
+  addEventListener(
+    'offline',
+    whenWatching(() => socket.networkGone()),
+  );
+  addEventListener('online', reconnect);
   document.addEventListener('visibilitychange', () => {
-    if (!document.hidden) socket.reconnect();
+    if (!document.hidden) reconnect();
   });
+}
+
+export function resume(): void {
+  if (!watching) socket.connect();
+  watching = true;
+}
+
+/** The picture stands still, and what is here stays. */
+export function pause(): void {
+  if (watching) socket.close();
+  watching = false;
 }
 
 async function fetchInfo(): Promise<void> {

@@ -5,11 +5,13 @@ mod points;
 mod sql;
 mod trips;
 
+use crate::reads::as_seen;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use drover_access::Seeing;
 use drover_answer::{Problem, ProblemKind, ReadProblems, kind_in_path, now_ms};
 use drover_geo::{PointE7, simplify};
 use drover_history::read::{
@@ -184,6 +186,7 @@ struct AsOf {
 )]
 async fn asset_route(
     State(past): State<PastState>,
+    Seeing(sight): Seeing,
     path: Result<Path<(String, String)>, PathRejection>,
     query: Result<Query<RouteParams>, QueryRejection>,
 ) -> Result<Response, Problem> {
@@ -207,7 +210,7 @@ async fn asset_route(
     if !["json", "geojson", "gpx"].contains(&&*format) {
         return Err(Problem::invalid("format", format!("format is {format:?}; json, geojson or gpx is expected")));
     }
-    let (named, times, noise) = (id.clone(), event_time.clone(), params.noise.unwrap_or(false));
+    let (named, times, noise) = (as_seen(&sight, kind, &id), event_time.clone(), params.noise.unwrap_or(false));
     let (page, position) = past
         .read(move |view, footers| {
             let query = RouteQuery { kind, id: &named, event_time: times, limit, after, noise };
@@ -270,7 +273,8 @@ struct SpanParams {
 struct Day {
     /// `2026-05-28`.
     day: String,
-    reports: u64,
+    /// Reports on it. Of all assets together: only for who sees all of them.
+    reports: Option<u64>,
     /// First event time.
     first: String,
     /// Last event time.
@@ -291,14 +295,14 @@ struct AssetCoverage {
 struct Coverage {
     /// Oldest first.
     days: Vec<Day>,
-    /// All of them together.
-    reports: u64,
+    /// All of them together, for who sees all assets.
+    reports: Option<u64>,
 }
 
 fn listed(days: Vec<drover_history::read::CoveredDay>) -> Vec<Day> {
     let day = |day: drover_history::read::CoveredDay| Day {
         day: text_of(day.day * DAY_MS).chars().take(10).collect(),
-        reports: day.reports,
+        reports: Some(day.reports),
         first: text_of(day.first),
         last: text_of(day.last),
     };
@@ -314,6 +318,7 @@ fn listed(days: Vec<drover_history::read::CoveredDay>) -> Vec<Day> {
 )]
 async fn asset_coverage(
     State(past): State<PastState>,
+    Seeing(sight): Seeing,
     path: Result<Path<(String, String)>, PathRejection>,
     query: Result<Query<SpanParams>, QueryRejection>,
 ) -> Result<Json<AssetCoverage>, Problem> {
@@ -321,7 +326,7 @@ async fn asset_coverage(
     let Query(params) = query?;
     let kind = kind_in_path(&kinds)?;
     let times = span(params.start_time.as_deref(), params.end_time.as_deref())?;
-    let named = id.clone();
+    let named = as_seen(&sight, kind, &id);
     let days = past.read(move |view, footers| coverage_of(view, footers, kind, &named, times)).await?;
     Ok(Json(AssetCoverage { kind: kind.name(), id, days: listed(days) }))
 }
@@ -333,13 +338,18 @@ async fn asset_coverage(
 )]
 async fn all_coverage(
     State(past): State<PastState>,
+    Seeing(sight): Seeing,
     query: Result<Query<SpanParams>, QueryRejection>,
 ) -> Result<Json<Coverage>, Problem> {
     let Query(params) = query?;
     let times = span(params.start_time.as_deref(), params.end_time.as_deref())?;
     let days = past.read(move |view, _| Ok(coverage(view, times))).await?;
+    let mut days = listed(days);
+    if !sight.is_all() {
+        days.iter_mut().for_each(|day| day.reports = None);
+    }
     let reports = days.iter().map(|day| day.reports).sum();
-    Ok(Json(Coverage { days: listed(days), reports }))
+    Ok(Json(Coverage { days, reports }))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -390,6 +400,7 @@ struct MapThen {
 )]
 async fn map(
     State(past): State<PastState>,
+    Seeing(sight): Seeing,
     query: Result<Query<MapParams>, QueryRejection>,
 ) -> Result<Json<MapThen>, Problem> {
     let Query(params) = query?;
@@ -399,8 +410,13 @@ async fn map(
         .as_deref()
         .map(|word| Kind::parse(word).ok_or_else(|| Problem::from(drover_model::Reject::unknown_kind(word))));
     let max_age_s = params.max_age_s.unwrap_or(MAX_AGE_S);
-    let map =
-        MapAt { at_ms, max_age_ms: i64::from(max_age_s) * 1000, kind: kind.transpose()?, limit: limit(params.limit)? };
+    let map = MapAt {
+        at_ms,
+        max_age_ms: i64::from(max_age_s) * 1000,
+        kind: kind.transpose()?,
+        sight,
+        limit: limit(params.limit)?,
+    };
     let (assets, truncated) = past.read(move |view, footers| map_at(view, footers, &map)).await?;
     let assets: Vec<_> = assets.iter().map(|(key, fix)| AssetThen::new(key.kind, &key.id, fix)).collect();
     Ok(Json(MapThen { time: text_of(at_ms), max_age_s, count: assets.len(), assets, truncated }))

@@ -7,8 +7,11 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use drover_access::{Caller, Reach, Seeing};
 use drover_answer::{Problem, ProblemKind, ReadProblems};
-use drover_query::{Answer, Encoder, Engine, Limits, MAX_ROWS, MAX_SQL_BYTES, MAX_TIME, RecordBatch, Shape, SqlError};
+use drover_query::{
+    Answer, Asker, Encoder, Engine, Limits, MAX_ROWS, MAX_SQL_BYTES, MAX_TIME, RecordBatch, Shape, SqlError,
+};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -74,6 +77,8 @@ struct SqlAnswer {
 )]
 async fn query(
     State(state): State<SqlState>,
+    caller: Caller,
+    Seeing(sight): Seeing,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -89,7 +94,11 @@ async fn query(
     let limits = limits(&state.limits, &query)?;
     let (shape, content_type) = shape(&headers, query.width);
     state.past.catch_up().await;
-    let mut answer = state.engine.run(&query.sql, limits).await.map_err(problem)?;
+    let mut answer = state
+        .engine
+        .run(&query.sql, Asker { name: caller.subject.as_str().into(), sight }, limits)
+        .await
+        .map_err(problem)?;
     // Waiting for the first rows lets most failures have a status of their own.
     let first = answer.next().await.transpose().map_err(problem)?;
     let encoder = Encoder::new(shape, answer.schema()).map_err(|error| {
@@ -151,8 +160,14 @@ impl From<drover_query::RunningQuery> for RunningQuery {
     get, path = "/api/v1/sql", tag = "history",
     responses((status = 200, body = RunningQueries, description = "queries that have not ended"))
 )]
-async fn running(State(state): State<SqlState>) -> Json<RunningQueries> {
-    Json(RunningQueries { queries: state.engine.running().into_iter().map(RunningQuery::from).collect() })
+async fn running(State(state): State<SqlState>, caller: Caller) -> Json<RunningQueries> {
+    let queries = state.engine.running().into_iter().filter(|query| is_for(query, &caller));
+    Json(RunningQueries { queries: queries.map(RunningQuery::from).collect() })
+}
+
+/// A query's text may tell of more than its asker's neighbour may know.
+fn is_for(query: &drover_query::RunningQuery, caller: &Caller) -> bool {
+    caller.reach == Reach::All || *query.asker == *caller.subject
 }
 
 /// Stop a running query. Whoever asked it gets the error `query_stopped`. (A client that closes its connection stops
@@ -162,9 +177,14 @@ async fn running(State(state): State<SqlState>) -> Json<RunningQueries> {
     params(("id" = u64, Path, description = "the query's number from GET /api/v1/sql")),
     responses((status = 204, description = "it is told to stop"), ReadProblems)
 )]
-async fn stop(State(state): State<SqlState>, id: Result<Path<u64>, PathRejection>) -> Result<StatusCode, Problem> {
+async fn stop(
+    State(state): State<SqlState>,
+    caller: Caller,
+    id: Result<Path<u64>, PathRejection>,
+) -> Result<StatusCode, Problem> {
     let Path(id) = id?;
-    if state.engine.stop(id) {
+    let known = state.engine.running().iter().any(|query| query.id == id && is_for(query, &caller));
+    if known && state.engine.stop(id) {
         return Ok(StatusCode::NO_CONTENT);
     }
     let message = format!("no query has the number {id}");

@@ -2,9 +2,11 @@
 //! the history crate and in every answer.
 
 use super::{PastState, span, text_of};
+use crate::reads::as_seen;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use drover_access::Seeing;
 use drover_answer::{Problem, ReadProblems, kind_in_path, now_ms};
 use drover_geo::PointE7;
 use drover_history::read::each_fix;
@@ -114,6 +116,7 @@ pub(super) struct TripsAnswer {
 )]
 pub(super) async fn asset_trips(
     State(past): State<PastState>,
+    Seeing(sight): Seeing,
     path: Result<Path<(String, String)>, PathRejection>,
     query: Result<Query<TripParams>, QueryRejection>,
 ) -> Result<Json<TripsAnswer>, Problem> {
@@ -123,7 +126,7 @@ pub(super) async fn asset_trips(
     let end_time = params.end_time.clone().unwrap_or_else(|| now_ms().to_string());
     let window = span(Some(&params.start_time), Some(&end_time))?;
     let rules = rules(&params)?;
-    let (named, asked) = (id.clone(), window.clone());
+    let (named, asked) = (as_seen(&sight, kind, &id), window.clone());
     let segments = past
         .read(move |view, footers| {
             let mut segmenter = Segmenter::new(rules, asked.clone());

@@ -6,7 +6,7 @@ use super::footers::guarded;
 use super::route::days;
 use super::{Fix, Footers, ReadError};
 use crate::{Key, LakeFile, View};
-use drover_model::Kind;
+use drover_model::{Kind, Sight};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -38,6 +38,8 @@ pub struct MapAt {
     pub max_age_ms: i64,
     /// Only this kind.
     pub kind: Option<Kind>,
+    /// Only what the asker may see.
+    pub sight: Sight,
     /// Assets at most.
     pub limit: usize,
 }
@@ -45,7 +47,7 @@ pub struct MapAt {
 /// Where every asset was at a moment: its last fix with a place, noise aside, at or before it. Also whether the limit left some out.
 pub fn map_at(view: &View, footers: &Footers, map: &MapAt) -> Result<(Vec<(Key, Fix)>, bool), ReadError> {
     let time = map.at_ms.saturating_sub(map.max_age_ms)..=map.at_ms;
-    let mut newest = Newest { kind: map.kind, fixes: HashMap::new() };
+    let mut newest = Newest { kind: map.kind, sight: map.sight.clone(), fixes: HashMap::new() };
     for file in view.files.iter().filter(|file| overlaps(&file.event_time, &time)) {
         of_file(view, footers, file, &time, &mut newest)?;
     }
@@ -67,12 +69,13 @@ fn overlaps(a: &RangeInclusive<i64>, b: &RangeInclusive<i64>) -> bool {
 
 struct Newest {
     kind: Option<Kind>,
+    sight: Sight,
     fixes: HashMap<Key, Fix>,
 }
 
 impl Newest {
     fn see(&mut self, kind: Kind, id: &str, fix: Fix) {
-        if self.kind.is_some_and(|wanted| wanted != kind) {
+        if self.kind.is_some_and(|wanted| wanted != kind) || !self.sight.sees(kind, id) {
             return;
         }
         let known = self.fixes.entry(Key { kind, id: id.into() }).or_insert_with(|| fix.clone());

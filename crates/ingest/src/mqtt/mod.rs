@@ -10,7 +10,7 @@ use crate::lanes::Entered;
 use crate::rejects::Door;
 use drover_formats::{Parsed, parse_report};
 use drover_log::Position;
-use drover_model::{Kind, Reject, RejectCode, check_id};
+use drover_model::{Kind, Reject, RejectCode, Sight, check_id};
 use std::borrow::Cow;
 
 pub use upstream::{Upstream, follow};
@@ -52,9 +52,11 @@ pub struct NotTaken {
 
 /// Takes a publish if its topic is one of reports; `None` leaves it to the broker as an ordinary
 /// message. The returned future resolves `Ok` when the report is durable (or was already). On `Err` it
-/// must not be acknowledged as taken; a report that is at fault is kept among the rejects by then.
+/// must not be acknowledged as taken; a report that is at fault is kept among the rejects by then. `sight` holds the
+/// assets that the sender may report for.
 pub fn take(
     intake: &Intake,
+    sight: &Sight,
     topic: &str,
     payload: &[u8],
 ) -> Option<impl Future<Output = Result<(), NotTaken>> + Send + use<>> {
@@ -66,16 +68,16 @@ pub fn take(
     let entered = intake.enter(&parsed);
     // Judged at once as a rule: publishes of one connection are so judged in their order.
     let (judged, later) = match entered {
-        Ok(Entered::Pass(_passing)) => (Some(judge(intake, &sender, parsed, payload)), None),
-        Ok(Entered::Wait(place)) => (None, Some((place, sender.into_owned(), payload.to_vec()))),
+        Ok(Entered::Pass(_passing)) => (Some(judge(intake, sight, &sender, parsed, payload)), None),
+        Ok(Entered::Wait(place)) => (None, Some((place, sender.into_owned(), sight.clone(), payload.to_vec()))),
         Err(away) => (Some((Err(away.into()), None)), None),
     };
     let intake = intake.clone();
     Some(async move {
         let (judged, refused) = match (judged, later) {
             (Some(judged), _) => judged,
-            (None, Some((place, sender, payload))) => match place.turn().await {
-                Ok(_passing) => judge(&intake, &sender, sender.parse(&payload), &payload),
+            (None, Some((place, sender, sight, payload))) => match place.turn().await {
+                Ok(_passing) => judge(&intake, &sight, &sender, sender.parse(&payload), &payload),
                 Err(away) => (Err(away.into()), None),
             },
             (None, None) => unreachable!("it is judged now or later"),
@@ -95,12 +97,13 @@ pub fn take(
 /// Judges a report whose turn has come; one that is refused is kept, which is waited for by what stands beside it.
 fn judge(
     intake: &Intake,
+    sight: &Sight,
     sender: &Sender<'_>,
     parsed: Parsed<'_>,
     payload: &[u8],
 ) -> (Result<Judged, IntakeError>, Option<Position>) {
     let address = Addressed { kind: sender.kind, id: &sender.id };
-    let judged = intake.judge_one(Door::Mqtt, address, check_id(&sender.id).and(parsed));
+    let judged = intake.judge_one(Door::Mqtt, sight, address, check_id(&sender.id).and(parsed));
     let refused = judged.as_ref().err().and_then(|error| intake.keep_refused(Door::Mqtt, error, payload));
     (judged, refused)
 }
@@ -116,6 +119,11 @@ impl Sender<'_> {
     fn into_owned(self) -> Sender<'static> {
         Sender { kind: self.kind, id: Cow::Owned(self.id.into_owned()), form: self.form }
     }
+}
+
+/// The asset that a topic of reports is about; none for other topics.
+pub fn reporting(topic: &str) -> Option<(Kind, Cow<'_, str>)> {
+    sender(topic).map(|sender| (sender.kind, sender.id))
 }
 
 /// Reads who reports. A topic with the right shape and a wrong id is a report all the same: it is
@@ -143,6 +151,7 @@ fn sender(topic: &str) -> Option<Sender<'_>> {
 
 /// MQTT 5 reason codes (OASIS MQTT 5.0, section 2.4).
 mod code {
+    pub const NOT_AUTHORIZED: u8 = 0x87;
     pub const QUOTA_EXCEEDED: u8 = 0x97;
     pub const PAYLOAD_FORMAT_INVALID: u8 = 0x99;
 }
@@ -154,7 +163,11 @@ impl From<IntakeError> for NotTaken {
             IntakeError::Reject(Reject { code, message, .. }) => {
                 let reason = format!("{}: {message}", code.name());
                 let later = code == RejectCode::RateLimited;
-                let code = if later { code::QUOTA_EXCEEDED } else { code::PAYLOAD_FORMAT_INVALID };
+                let code = match code {
+                    RejectCode::RateLimited => code::QUOTA_EXCEEDED,
+                    RejectCode::NotAllowed => code::NOT_AUTHORIZED,
+                    _ => code::PAYLOAD_FORMAT_INVALID,
+                };
                 NotTaken { code, reason, later }
             }
             error => NotTaken { code: code::QUOTA_EXCEEDED, reason: error.to_string(), later: true },

@@ -7,6 +7,7 @@
 use super::{NotTaken, REPORT_FILTERS, take};
 use crate::intake::Intake;
 use anyhow::{Context, bail, ensure};
+use drover_model::Sight;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnAck, Filter, Packet, Publish, SubAck, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
@@ -213,7 +214,7 @@ impl Connection {
 
     fn receive(&mut self, publish: Publish) -> anyhow::Result<()> {
         let topic = std::str::from_utf8(&publish.topic).context("the broker sent a topic that is not UTF-8")?;
-        match take(&self.intake, topic, &publish.payload) {
+        match take(&self.intake, &Sight::All, topic, &publish.payload) {
             Some(taking) => self.under_way.push_back((publish, Box::pin(taking))),
             None => {
                 metrics::counter!("drover_mqtt_upstream_ignored_total").increment(1);

@@ -17,7 +17,7 @@ use drover_geo::PointE7;
 use drover_history::View;
 use drover_history::read::{Footers, ReadError, each_fix};
 use drover_history::trips::{Segmenter, Segments, Stop, Trip, TripFix, TripRules};
-use drover_model::Kind;
+use drover_model::{Kind, Sight};
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -45,6 +45,7 @@ impl Which {
 pub(super) struct TripsFunction {
     pub(super) which: Which,
     pub(super) view: Arc<View>,
+    pub(super) sight: Sight,
     pub(super) footers: Arc<Footers>,
 }
 
@@ -58,13 +59,16 @@ impl TableFunctionImpl for TripsFunction {
         };
         let kind = text(kind, args.session())?;
         let kind = Kind::parse(&kind).ok_or_else(|| plan_datafusion_err!("{name}: there is no kind {kind:?}"))?;
+        let id = text(id, args.session())?;
+        // No asset has an empty id: what may not be seen is as unknown.
+        let id = if self.sight.sees(kind, &id) { id } else { String::new() };
         let window = time(from, args.session())?..=time(to, args.session())?;
         Ok(Arc::new(Asked {
             which: self.which,
             view: self.view.clone(),
             footers: self.footers.clone(),
             kind,
-            id: text(id, args.session())?,
+            id,
             window,
             schema: schema(self.which),
         }))

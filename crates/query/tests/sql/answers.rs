@@ -4,7 +4,7 @@
 use crate::lake::{DAY, Lake, MS_PER_DAY, Sent, ask, engine};
 use drover_history::{ReadingColumn, ReadingType};
 use drover_model::{Kind, Reading};
-use drover_query::Limits;
+use drover_query::{Asker, Limits};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -183,7 +183,11 @@ async fn files_that_cannot_matter_are_not_opened() {
         ("city IS NULL", 10, "240"),
     ] {
         let mut answer = engine
-            .run(&format!("SELECT count(city), count(*) FROM reports WHERE {condition}"), Limits::default())
+            .run(
+                &format!("SELECT count(city), count(*) FROM reports WHERE {condition}"),
+                Asker::default(),
+                Limits::default(),
+            )
             .await
             .unwrap();
         let counted = crate::lake::texts(&answer.collect().await.unwrap());

@@ -3,7 +3,7 @@
 
 use crate::lake::{DAY, Lake, Sent, ask, engine, error};
 use drover_model::Kind;
-use drover_query::{Limits, SqlError};
+use drover_query::{Asker, Limits, SqlError};
 use std::fs;
 use std::os::unix::fs::FileExt;
 
@@ -60,7 +60,7 @@ async fn flipped_bytes_that_are_noticed_name_the_file() {
         open.write_all_at(&[whole[at] ^ 0x5A, whole[(at + 1).min(whole.len() - 1)] ^ 0xFF], at as u64).unwrap();
         // A new engine, so that no footer is known.
         let engine = engine(&lake);
-        let answer = match engine.run(SUM, Limits::default()).await {
+        let answer = match engine.run(SUM, Asker::default(), Limits::default()).await {
             Ok(mut answer) => answer.collect().await,
             Err(error) => Err(error),
         };

@@ -2,6 +2,7 @@
 
 use crate::lake::{DAY, Lake, Sent, engine};
 use drover_model::{Kind, Reading};
+use drover_query::Asker;
 use drover_query::Limits;
 
 fn examples() -> Vec<String> {
@@ -36,7 +37,10 @@ async fn every_example_of_the_page_runs() {
     let examples = examples();
     assert!(examples.len() >= 10, "{}", examples.len());
     for sql in examples {
-        let mut answer = engine.run(&sql, Limits::default()).await.unwrap_or_else(|error| panic!("{sql}\n{error}"));
+        let mut answer = engine
+            .run(&sql, Asker::default(), Limits::default())
+            .await
+            .unwrap_or_else(|error| panic!("{sql}\n{error}"));
         let batches = answer.collect().await.unwrap_or_else(|error| panic!("{sql}\n{error}"));
         assert!(batches.iter().any(|batch| batch.num_rows() > 0), "no rows: {sql}");
     }

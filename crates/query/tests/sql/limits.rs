@@ -2,7 +2,7 @@
 
 use crate::lake::{DAY, Lake, Sent, ask, engine, engine_with, error};
 use drover_model::Kind;
-use drover_query::{Limits, Settings, SqlError};
+use drover_query::{Asker, Limits, Settings, SqlError};
 use std::time::{Duration, Instant};
 
 /// Some thousand reports; joined with itself often enough it keeps any machine busy for longer than a test may take.
@@ -35,7 +35,7 @@ async fn rows_beyond_the_limit_are_left_out_and_told() {
         ("SELECT id FROM reports", 0, 1, true),
     ] {
         let limits = Limits { rows: limit, ..Limits::default() };
-        let mut answer = engine.run(sql, limits).await.unwrap();
+        let mut answer = engine.run(sql, Asker::default(), limits).await.unwrap();
         let found: usize = answer.collect().await.unwrap().iter().map(|batch| batch.num_rows()).sum();
         assert_eq!((found, answer.truncated(), answer.rows()), (rows, truncated, rows as u64), "{sql} {limit}");
     }
@@ -57,8 +57,11 @@ async fn the_time_limit_stops_a_query_for_real() {
 #[tokio::test]
 async fn a_reader_that_does_not_read_holds_a_query_no_longer_than_its_time() {
     let engine = engine_with(&busy_lake(), Settings { threads: 2, queries: 1, ..Settings::default() });
-    let idle = engine
-        .run("SELECT a.id FROM reports a, reports b", Limits { rows: 1_000_000, ..within(Duration::from_millis(300)) });
+    let idle = engine.run(
+        "SELECT a.id FROM reports a, reports b",
+        Asker::default(),
+        Limits { rows: 1_000_000, ..within(Duration::from_millis(300)) },
+    );
     let mut idle = idle.await.unwrap();
     // Waits for its turn, which comes when the other query's time is over.
     assert_eq!(ask(&engine, "SELECT count(*) FROM reports").await, [["8000"]]);
@@ -84,14 +87,15 @@ async fn the_memory_limit_stops_a_query() {
 async fn more_queries_than_turns_wait_and_are_then_refused() {
     let settings = Settings { threads: 2, queries: 2, queue_wait: Duration::from_millis(100), ..Settings::default() };
     let engine = engine_with(&busy_lake(), settings.clone());
-    let first = engine.run("SELECT a.id FROM reports a, reports b", Limits::default()).await.unwrap();
-    let _second = engine.run("SELECT a.id FROM reports a, reports b", Limits::default()).await.unwrap();
+    let first = engine.run("SELECT a.id FROM reports a, reports b", Asker::default(), Limits::default()).await.unwrap();
+    let _second =
+        engine.run("SELECT a.id FROM reports a, reports b", Asker::default(), Limits::default()).await.unwrap();
     let refused = error(&engine, "SELECT 1", Limits::default()).await;
     assert_eq!(refused, SqlError::Busy { running: 2, waited: settings.queue_wait });
     drop(first);
     // A dropped answer gives its turn back, if not within the wait, then soon.
     let began = Instant::now();
-    while let Err(error) = engine.run("SELECT 1", Limits::default()).await {
+    while let Err(error) = engine.run("SELECT 1", Asker::default(), Limits::default()).await {
         assert!(matches!(error, SqlError::Busy { .. }) && began.elapsed() < Duration::from_secs(5), "{error}");
     }
 }
@@ -99,7 +103,7 @@ async fn more_queries_than_turns_wait_and_are_then_refused() {
 #[tokio::test]
 async fn a_dropped_future_stops_its_query() {
     let engine = engine_with(&busy_lake(), Settings { threads: 2, queries: 1, ..Settings::default() });
-    let mut endless = engine.run(ENDLESS, Limits::default()).await.unwrap();
+    let mut endless = engine.run(ENDLESS, Asker::default(), Limits::default()).await.unwrap();
     let waited = tokio::time::timeout(Duration::from_millis(200), endless.next()).await;
     assert!(waited.is_err(), "an endless query has an answer: {waited:?}");
     drop(endless);
@@ -139,7 +143,7 @@ async fn nested_texts_fail_and_leave_the_engine_whole() {
     let many = format!("SELECT count(*) FROM reports WHERE {}", vec!["id = 'd-1'"; 900].join(" OR "));
     let unions = vec!["SELECT 1"; 40].join(" UNION ALL ");
     for sql in [&parentheses, &subqueries, &nots, &casts, &many, &unions] {
-        match engine.run(sql, Limits::default()).await {
+        match engine.run(sql, Asker::default(), Limits::default()).await {
             Ok(mut answer) => drop(answer.collect().await.unwrap()),
             // The parser's own bound of depth looks like a fault of syntax.
             Err(error) => assert!(["sql_too_complex", "sql_syntax"].contains(&error.code()), "{error}"),
@@ -152,8 +156,10 @@ async fn nested_texts_fail_and_leave_the_engine_whole() {
 #[tokio::test]
 async fn progress_reaches_the_end() {
     let engine = engine(&busy_lake());
-    let mut answer =
-        engine.run("SELECT id, count(*) FROM reports WHERE position <> 7 GROUP BY 1", Limits::default()).await.unwrap();
+    let mut answer = engine
+        .run("SELECT id, count(*) FROM reports WHERE position <> 7 GROUP BY 1", Asker::default(), Limits::default())
+        .await
+        .unwrap();
     answer.collect().await.unwrap();
     let progress = answer.progress();
     assert_eq!((progress.files_total, progress.files_selected), (2, 2));

@@ -8,4 +8,5 @@ mod lake;
 mod limits;
 mod refused;
 mod running;
+mod sees;
 mod shapes;

@@ -3,7 +3,7 @@
 
 use crate::lake::{DAY, Lake, Sent, engine};
 use drover_model::Kind;
-use drover_query::{Engine, Limits, Shape};
+use drover_query::{Asker, Engine, Limits, Shape};
 use serde_json::{Value, json};
 
 fn some_lake() -> Lake {
@@ -17,7 +17,7 @@ fn some_lake() -> Lake {
 
 async fn written(engine: &Engine, sql: &str, shape: Shape, limits: Limits) -> String {
     let mut out = Vec::new();
-    let mut answer = engine.run(sql, limits).await.unwrap();
+    let mut answer = engine.run(sql, Asker::default(), limits).await.unwrap();
     answer.write(shape, &mut out).await.unwrap();
     String::from_utf8(out).unwrap()
 }
@@ -29,7 +29,7 @@ const SQL: &str = "SELECT id, event_time, latitude, longitude, speed_kmh, city, 
 async fn json_keeps_digits_and_times() {
     let engine = engine(&some_lake());
     let mut out = Vec::new();
-    engine.run(SQL, Limits::default()).await.unwrap().to_json(&mut out).await.unwrap();
+    engine.run(SQL, Asker::default(), Limits::default()).await.unwrap().to_json(&mut out).await.unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains(r#"["d-1","2026-05-28T00:00:00.123Z",41.1500000,-8.6100001,32.10,"São \"J\", sul\nnorte",9007199254740993,true,null]"#), "{text}");
     assert!(
@@ -73,7 +73,8 @@ async fn json_tells_what_was_left_out() {
 async fn json_of_a_query_that_fails_half_way_says_so() {
     let mut lake = some_lake();
     lake.file(&[Sent::new(1, Kind::Driver, "7", DAY)]);
-    let mut answer = engine(&lake).run("SELECT id::BIGINT FROM reports", Limits::default()).await.unwrap();
+    let mut answer =
+        engine(&lake).run("SELECT id::BIGINT FROM reports", Asker::default(), Limits::default()).await.unwrap();
     let mut out = Vec::new();
     let error = answer.write(Shape::Json, &mut out).await.unwrap_err().to_string();
     let value: Value = serde_json::from_slice(&out).unwrap();
@@ -108,7 +109,7 @@ async fn a_table_is_aligned_and_not_wider_than_asked() {
 #[tokio::test]
 async fn parquet_reads_back() {
     let mut out = Vec::new();
-    let mut answer = engine(&some_lake()).run(SQL, Limits::default()).await.unwrap();
+    let mut answer = engine(&some_lake()).run(SQL, Asker::default(), Limits::default()).await.unwrap();
     answer.write(Shape::Parquet, &mut out).await.unwrap();
     let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes::Bytes::from(out), 100).unwrap();
     let batches: Vec<_> = reader.map(Result::unwrap).collect();

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use drover_history::{Key, LakeFile, ReadingColumn, Rows, Tail, View, report_schema, sort_by_key};
 use drover_model::{Draft, Kind, Readings, Report, Rules};
-use drover_query::{Engine, Limits, Settings, SqlError};
+use drover_query::{Asker, Engine, Limits, Settings, SqlError};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding};
@@ -201,7 +201,8 @@ pub fn engine_with(lake: &Lake, settings: Settings) -> Engine {
 
 /// Every row of an answer as texts; NULL is `∅`.
 pub async fn ask(engine: &Engine, sql: &str) -> Vec<Vec<String>> {
-    let mut answer = engine.run(sql, Limits::default()).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let mut answer =
+        engine.run(sql, Asker::default(), Limits::default()).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     let batches = answer.collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     assert!(!answer.truncated(), "{sql}");
     texts(&batches)
@@ -220,7 +221,7 @@ pub fn texts(batches: &[RecordBatch]) -> Vec<Vec<String>> {
 
 /// The error that a query ends with, whether at once or half way.
 pub async fn error(engine: &Engine, sql: &str, limits: Limits) -> SqlError {
-    match engine.run(sql, limits).await {
+    match engine.run(sql, Asker::default(), limits).await {
         Err(error) => error,
         Ok(mut answer) => answer.collect().await.expect_err(sql),
     }

@@ -1,0 +1,168 @@
+//! Users, for those who manage them.
+
+use super::login::{if_match, no_store};
+use super::shape::{Body, IdentityEnvelope, InPath, InQuery, Page, Problems, one, page_of};
+use crate::users::{MadeUser, NewUser, UserChange, UserView};
+use crate::Auth;
+use axum::Json;
+use axum::extract::State as Here;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use drover_access::Caller;
+use drover_answer::{ErrorEnvelope, Problem};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn routes() -> OpenApiRouter<Auth> {
+    OpenApiRouter::new()
+        .routes(routes!(list_users, create_user))
+        .routes(routes!(show_user, change_user, remove_user))
+        .routes(routes!(reset_password))
+        .routes(routes!(remove_totp))
+}
+
+/// Which users.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct UsersQuery {
+    /// Only those of this role.
+    #[param(example = "dispatcher")]
+    role: Option<String>,
+    /// Only those whose address or name holds this, in any case.
+    search: Option<String>,
+    /// Which page, from 1.
+    #[param(minimum = 1)]
+    page: Option<usize>,
+    /// Records on a page, up to 1,000; default 100.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// The users within reach, by e-mail address.
+#[utoipa::path(
+    get, path = "/api/v1/users", tag = "users", params(UsersQuery),
+    responses(
+        (status = 200, body = IdentityEnvelope<Vec<UserView>>, description = "a page of users"),
+        (status = 422, body = ErrorEnvelope, description = "a value is not allowed")
+    )
+)]
+async fn list_users(
+    Here(auth): Here<Auth>,
+    caller: Caller,
+    InQuery(query): InQuery<UsersQuery>,
+) -> Json<IdentityEnvelope<Vec<UserView>>> {
+    let mut users = auth.users(&caller);
+    if let Some(role) = &query.role {
+        users.retain(|user| user.role == *role);
+    }
+    if let Some(text) = query.search.as_ref().map(|text| text.to_lowercase()) {
+        users.retain(|user| user.email.to_lowercase().contains(&text) || user.name.to_lowercase().contains(&text));
+    }
+    page_of(users, Page { page: query.page, limit: query.limit })
+}
+
+/// Make a user. The answer holds a password that he can log in by once; it is shown once. Nobody gives a role or fleets
+/// that he does not have himself.
+#[utoipa::path(
+    post, path = "/api/v1/users", tag = "users", request_body = NewUser,
+    responses((status = 201, body = IdentityEnvelope<MadeUser>, description = "made"), Problems)
+)]
+async fn create_user(Here(auth): Here<Auth>, caller: Caller, Body(new): Body<NewUser>) -> Result<Response, Problem> {
+    let made = auth.create_user(&caller, new).await?;
+    let place = HeaderValue::try_from(format!("/api/v1/users/{}", made.user.id));
+    let place = place.unwrap_or_else(|_| HeaderValue::from_static("/api/v1/users"));
+    let headers = AppendHeaders([no_store(), (header::LOCATION, place), etag(&made.user)]);
+    Ok((StatusCode::CREATED, headers, one(201, made)).into_response())
+}
+
+/// A user.
+#[utoipa::path(
+    get, path = "/api/v1/users/{id}", tag = "users",
+    params(("id" = String, Path, description = "the user's id")),
+    responses(
+        (status = 200, body = IdentityEnvelope<UserView>, description = "the user"),
+        (status = 400, body = ErrorEnvelope, description = "the address cannot be read"),
+        (status = 404, body = ErrorEnvelope, description = "there is no such user within reach")
+    )
+)]
+async fn show_user(Here(auth): Here<Auth>, caller: Caller, InPath(id): InPath<String>) -> Result<Response, Problem> {
+    let user = auth.user(&caller, &id)?;
+    Ok((AppendHeaders([etag(&user)]), one(200, user)).into_response())
+}
+
+/// Change a user; what is left out stays. Where his role, what it is about, or whether he may log in changes, his sessions
+/// end.
+#[utoipa::path(
+    patch, path = "/api/v1/users/{id}", tag = "users", request_body = UserChange,
+    params(
+        ("id" = String, Path, description = "the user's id"),
+        ("If-Match" = Option<String>, Header, description = "the ETag of the user as the caller knows him")
+    ),
+    responses(
+        (status = 200, body = IdentityEnvelope<UserView>, description = "changed"),
+        (status = 412, body = ErrorEnvelope, description = "somebody else has changed him since"), Problems
+    )
+)]
+async fn change_user(
+    Here(auth): Here<Auth>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+    headers: HeaderMap,
+    Body(change): Body<UserChange>,
+) -> Result<Response, Problem> {
+    let user = auth.change_user(&caller, &id, change, if_match(&headers)?).await?;
+    Ok((AppendHeaders([etag(&user)]), one(200, user)).into_response())
+}
+
+/// Remove a user. His sessions end.
+#[utoipa::path(
+    delete, path = "/api/v1/users/{id}", tag = "users",
+    params(("id" = String, Path, description = "the user's id")),
+    responses((status = 204, description = "removed"), Problems)
+)]
+async fn remove_user(
+    Here(auth): Here<Auth>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+) -> Result<StatusCode, Problem> {
+    auth.remove_user(&caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Give a user a new password that he can log in by once; it is shown once. His sessions end.
+#[utoipa::path(
+    post, path = "/api/v1/users/{id}/password", tag = "users",
+    params(("id" = String, Path, description = "the user's id")),
+    responses((status = 200, body = IdentityEnvelope<MadeUser>, description = "the new password"), Problems)
+)]
+async fn reset_password(
+    Here(auth): Here<Auth>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+) -> Result<Response, Problem> {
+    let made = auth.reset_password(&caller, &id).await?;
+    Ok((AppendHeaders([no_store()]), one(200, made)).into_response())
+}
+
+/// Take a user's second factor away, for who lost it. His sessions end.
+#[utoipa::path(
+    delete, path = "/api/v1/users/{id}/totp", tag = "users",
+    params(("id" = String, Path, description = "the user's id")),
+    responses((status = 204, description = "taken away"), Problems)
+)]
+async fn remove_totp(
+    Here(auth): Here<Auth>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+) -> Result<StatusCode, Problem> {
+    auth.remove_totp(&caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn etag(user: &UserView) -> (HeaderName, HeaderValue) {
+    let text = HeaderValue::try_from(format!("\"{}\"", user.version));
+    (header::ETAG, text.unwrap_or_else(|_| HeaderValue::from_static("\"0\"")))
+}

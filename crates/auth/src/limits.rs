@@ -1,0 +1,153 @@
+//! How fast somebody may ask: one bucket for each device, key, user, or address without credentials. One number is
+//! kept for each (the time at which its bucket is full again), and the table is bounded.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use std::hash::{BuildHasher, Hash, RandomState};
+
+/// Buckets that are remembered, in all shards together.
+const BUCKETS_MAX: usize = 262_144;
+const SHARDS: usize = 16;
+
+/// A rate that is kept up, and what may come at once after a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests a second; 0 turns the limit off.
+    pub per_second: u32,
+    /// Requests at once.
+    pub burst: u32,
+}
+
+/// The rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests with reports, of one device.
+    pub device: Rate,
+    /// All other requests of a user, a key or a device.
+    pub caller: Rate,
+    /// Requests without credentials, from one address.
+    pub address: Rate,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            device: Rate { per_second: 2, burst: 10 },
+            caller: Rate { per_second: 50, burst: 200 },
+            address: Rate { per_second: 20, burst: 100 },
+        }
+    }
+}
+
+/// What became of a request at its bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// The size of the bucket.
+    pub limit: u32,
+    /// How many more would pass now.
+    pub remaining: u32,
+    /// Seconds until the bucket is full again.
+    pub reset_s: u32,
+    /// None if the request may pass; else the seconds to wait.
+    pub wait_s: Option<u32>,
+}
+
+impl Taken {
+    /// Says it in the headers of an answer.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+        const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+        const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+        headers.insert(LIMIT, HeaderValue::from(self.limit));
+        headers.insert(REMAINING, HeaderValue::from(self.remaining));
+        headers.insert(RESET, HeaderValue::from(self.reset_s));
+    }
+}
+
+/// All buckets.
+pub(crate) struct Buckets {
+    seed: RandomState,
+    shards: [Mutex<HashMap<u64, i64>>; SHARDS],
+}
+
+impl Buckets {
+    pub(crate) fn new() -> Buckets {
+        Buckets { seed: RandomState::new(), shards: Default::default() }
+    }
+
+    /// Takes one out of the bucket of `who`; none where the rate is no limit.
+    pub(crate) fn take(&self, who: &impl Hash, rate: Rate, now_us: i64) -> Option<Taken> {
+        if rate.per_second == 0 {
+            return None;
+        }
+        let one_us = (1_000_000 / i64::from(rate.per_second)).max(1);
+        let whole_us = one_us * i64::from(rate.burst.max(1));
+        let key = self.seed.hash_one(who);
+        let mut shard = self.shards[key as usize % SHARDS].lock();
+        if shard.len() >= BUCKETS_MAX / SHARDS {
+            make_room(&mut shard, now_us);
+        }
+        let full_at = shard.entry(key).or_insert(now_us);
+        let after = (*full_at).max(now_us) + one_us;
+        let too_soon_us = after - now_us - whole_us;
+        let wait_s = (too_soon_us > 0).then(|| seconds(too_soon_us));
+        if wait_s.is_none() {
+            *full_at = after;
+        }
+        let missing_us = (*full_at - now_us).max(0);
+        let remaining = u32::try_from((whole_us - missing_us).max(0) / one_us).unwrap_or(u32::MAX);
+        Some(Taken { limit: rate.burst.max(1), remaining, reset_s: seconds(missing_us), wait_s })
+    }
+}
+
+/// Whole seconds, rounded up.
+fn seconds(us: i64) -> u32 {
+    u32::try_from((us + 999_999) / 1_000_000).unwrap_or(u32::MAX)
+}
+
+/// Full buckets are worth nothing; if all are in use, some leave.
+fn make_room(shard: &mut HashMap<u64, i64>, now_us: i64) {
+    shard.retain(|_, full_at| *full_at > now_us);
+    let mut beyond = shard.len().saturating_sub(BUCKETS_MAX / SHARDS * 7 / 8);
+    shard.retain(|_, _| {
+        let leaves = beyond > 0;
+        beyond -= usize::from(leaves);
+        !leaves
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEVICE: Rate = Rate { per_second: 2, burst: 10 };
+
+    #[test]
+    fn a_burst_passes_then_two_a_second() {
+        let buckets = Buckets::new();
+        for left in (0..10).rev() {
+            let taken = buckets.take(&"d-1", DEVICE, 0).expect("a limit");
+            assert_eq!((taken.wait_s, taken.remaining, taken.limit), (None, left, 10));
+        }
+        let refused = buckets.take(&"d-1", DEVICE, 0).expect("a limit");
+        assert_eq!((refused.wait_s, refused.remaining, refused.reset_s), (Some(1), 0, 5));
+        assert_eq!(buckets.take(&"d-2", DEVICE, 0).and_then(|taken| taken.wait_s), None);
+        assert_eq!(buckets.take(&"d-1", DEVICE, 500_000).and_then(|taken| taken.wait_s), None);
+        assert_eq!(buckets.take(&"d-1", DEVICE, 500_000).and_then(|taken| taken.wait_s), Some(1));
+    }
+
+    #[test]
+    fn a_rate_of_nothing_is_no_limit() {
+        assert_eq!(Buckets::new().take(&"anybody", Rate { per_second: 0, burst: 0 }, 0), None);
+    }
+
+    #[test]
+    fn the_table_stays_bounded_whoever_comes() {
+        let buckets = Buckets::new();
+        for who in 0..BUCKETS_MAX * 2 {
+            buckets.take(&who, DEVICE, 0);
+        }
+        assert!(buckets.shards.iter().map(|shard| shard.lock().len()).sum::<usize>() <= BUCKETS_MAX);
+    }
+}

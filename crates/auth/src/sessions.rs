@@ -1,0 +1,88 @@
+//! The sessions of a user, for himself: where he is logged in, and ending that.
+
+use crate::error::Error;
+use crate::rows::some;
+use crate::users::time_text;
+use crate::{Auth, memory::Login};
+use drover_access::{Caller, Principal};
+use drover_answer::now_ms;
+use serde::Serialize;
+use std::sync::atomic::Ordering;
+use utoipa::ToSchema;
+
+/// A login that goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SessionView {
+    /// The id.
+    #[schema(example = "s-7kq2m9x4c5v8b3n6")]
+    pub id: String,
+    /// Since when, RFC 3339.
+    pub created_at: String,
+    /// When it was used last, as far as this node knows, RFC 3339.
+    pub seen_at: String,
+    /// When it ends if it is not refreshed, RFC 3339.
+    pub ends_at: String,
+    /// From where the login came.
+    pub address: Option<String>,
+    /// What the program called itself.
+    pub agent: Option<String>,
+    /// True for the one that asks.
+    pub current: bool,
+}
+
+impl Auth {
+    /// Where the caller is logged in, newest first.
+    pub fn sessions(&self, caller: &Caller) -> Result<Vec<SessionView>, Error> {
+        let user = self.self_of(caller)?;
+        let (memory, now) = (self.0.memory.read(), now_ms());
+        let goes_on = |login: &&Login| login.session.ends_ms > now;
+        let mut sessions: Vec<&Login> = memory.logins_of(&user.id).filter(goes_on).collect();
+        sessions.sort_by_key(|login| std::cmp::Reverse(login.session.created_ms));
+        let current = caller.session.as_deref();
+        Ok(sessions.into_iter().map(|login| view(login, current)).collect())
+    }
+
+    /// Ends one of the caller's own sessions.
+    pub async fn end_session(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+        let mut work = self.work().await?;
+        let user = self.self_of(caller)?;
+        let is_his = self.0.memory.read().logins.get(id).is_some_and(|login| login.session.user == user.id);
+        if !is_his {
+            return Err(Error::not_found("session", id));
+        }
+        work.end_session(id).await?;
+        work.commit().await
+    }
+
+    /// True while the access by which somebody came is good: for connections that stay open.
+    pub fn is_live(&self, principal: &Principal) -> bool {
+        if self.0.settings.dev && principal.subject == "dev" {
+            return true;
+        }
+        let session = principal.session.as_deref().unwrap_or_default();
+        if let Some(serial) = session.strip_prefix(crate::rows::BY_CERTIFICATE) {
+            return !self.0.authority.revoked(serial);
+        }
+        let (memory, now) = (self.0.memory.read(), now_ms());
+        if let Some(token) = session.strip_prefix(crate::rows::BY_TOKEN) {
+            return memory.tokens.get(token).is_some_and(|token| !token.is_over(now));
+        }
+        if let Some(key) = principal.subject.strip_prefix("key/") {
+            return memory.keys.get(key).is_some_and(|key| !key.is_over(now) && *key.caller == *principal);
+        }
+        memory.login(session, now).is_some_and(|login| *login.caller == *principal)
+    }
+}
+
+fn view(login: &Login, current: Option<&str>) -> SessionView {
+    let session = &login.session;
+    SessionView {
+        id: session.id.to_string(),
+        created_at: time_text(session.created_ms),
+        seen_at: time_text(session.seen_ms.load(Ordering::Relaxed)),
+        ends_at: time_text(session.ends_ms),
+        address: some(&session.address).map(Into::into),
+        agent: some(&session.agent).map(Into::into),
+        current: current == Some(&*session.id),
+    }
+}

@@ -1,0 +1,93 @@
+//! Access tokens and refresh tokens, and what ends them.
+
+use crate::house::{Answer, House, PASSWORD};
+use serde_json::json;
+use std::time::Duration;
+
+async fn refresh(house: &House, token: &str) -> Answer {
+    house.ask("", "POST", "/api/v1/auth/refresh", json!({"refresh_token": token})).await
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_good_once_and_its_reuse_ends_the_session() {
+    let house = House::open().await;
+    house.admin().await;
+    let login = house.log_in("admin@localhost", PASSWORD).await;
+    let first = login.text("/refresh_token");
+    let refreshed = refresh(&house, &first).await;
+    let (second, access) = (refreshed.text("/refresh_token"), refreshed.text("/access_token"));
+    assert_ne!(first, second);
+    assert_eq!(house.get(&access, "/api/v1/auth/me").await.status, 200);
+    assert_eq!(refresh(&house, &first).await.status, 401, "it was spent");
+    assert_eq!(house.get(&access, "/api/v1/auth/me").await.status, 401, "the session has ended");
+    assert_eq!(refresh(&house, &second).await.status, 401, "with all of its tokens");
+    let entries = house.audited("token.reused", 1).await;
+    assert!(entries[0].actor.starts_with("user/u-"));
+}
+
+#[tokio::test]
+async fn an_access_token_ends_by_itself_and_can_be_refreshed() {
+    let house = House::open_with(|settings| drover_auth::Settings {
+        access_token: Duration::from_secs(1),
+        ..settings
+    })
+    .await;
+    house.admin().await;
+    let login = house.log_in("admin@localhost", PASSWORD).await;
+    let token = login.text("/access_token");
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let ended = house.get(&token, "/api/v1/auth/me").await;
+    assert_eq!((ended.status.as_u16(), ended.problem()), (401, "bad_credentials"));
+    assert!(ended.header("www-authenticate").starts_with("Bearer"));
+    assert_eq!(refresh(&house, &login.text("/refresh_token")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_changed_role_and_a_disabled_user_lose_their_tokens_at_once() {
+    let house = House::open().await;
+    let admin = house.admin().await;
+    let body = json!({"email": "bob@example.com", "role": "dispatcher", "fleets": ["north"]});
+    let (id, token) = house.user(&admin, body).await;
+    assert_eq!(house.get(&token, "/api/v1/vehicles").await.status, 200);
+    let path = format!("/api/v1/users/{id}");
+    let changed = house.ask(&admin, "PATCH", &path, json!({"name": "Bob"})).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    assert_eq!(house.get(&token, "/api/v1/vehicles").await.status, 200, "a name changes no rights");
+    assert_eq!(house.ask(&admin, "PATCH", &path, json!({"role": "station_operator"})).await.status, 200);
+    assert_eq!(house.get(&token, "/api/v1/vehicles").await.status, 401);
+    let token = house.log_in("bob@example.com", PASSWORD).await.text("/access_token");
+    assert_eq!(house.ask(&admin, "PATCH", &path, json!({"disabled": true})).await.status, 200);
+    assert_eq!(house.get(&token, "/api/v1/vehicles").await.status, 401);
+    assert_eq!(house.log_in("bob@example.com", PASSWORD).await.problem(), "wrong_credentials");
+}
+
+#[tokio::test]
+async fn what_one_node_changes_another_follows() {
+    let house = House::open().await;
+    let admin = house.admin().await;
+    let other = house.another_node().await;
+    let login = house.log_in("admin@localhost", PASSWORD).await.text("/access_token");
+    let until = async |status: u16| {
+        for _ in 0..150 {
+            if other.get(&login, "/api/v1/auth/me").await.status == status {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        false
+    };
+    assert!(until(200).await, "a login is known on the other node");
+    assert_eq!(house.ask(&login, "POST", "/api/v1/auth/logout", serde_json::Value::Null).await.status, 204);
+    assert!(until(401).await, "and so is its end");
+    assert_eq!(other.get(&admin, "/api/v1/auth/me").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_new_signing_key_leaves_old_tokens_good() {
+    let house = House::open().await;
+    let old = house.admin().await;
+    house.auth.rotate_signing_key().expect("a new key");
+    assert_eq!(house.get(&old, "/api/v1/auth/me").await.status, 200);
+    let new = house.log_in("admin@localhost", PASSWORD).await.text("/access_token");
+    assert_eq!(house.get(&new, "/api/v1/auth/me").await.status, 200);
+}

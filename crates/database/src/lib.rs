@@ -1,0 +1,184 @@
+//! SQLite or PostgreSQL behind one type: opening, reading, transactions that write, migrations, what errors mean. What
+//! is in the tables is left to the crates that own them.
+//!
+//! SQL has `$1` placeholders and the types TEXT, BIGINT and DOUBLE PRECISION only. Two rules follow from how one driver
+//! stands for both databases:
+//! - write NULL into the statement instead of binding `None` for a number: PostgreSQL fixes a placeholder's type when it
+//!   first sees a statement, and a NULL does not tell it the right one;
+//! - every write that another may wait for goes through [`Database::begin`].
+
+mod error;
+mod migrate;
+mod transaction;
+
+pub use error::Error;
+pub use migrate::Step;
+pub use transaction::Transaction;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyPool, Executor};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// So long a caller waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// After the database was found away, callers are told so at once for this long, instead of each waiting.
+const AWAY_FOR: Duration = Duration::from_millis(500);
+/// Connections of a node.
+const CONNECTIONS_MAX: u32 = 16;
+
+/// Which database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// A file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// An open database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: AnyPool,
+    dialect: Dialect,
+    /// SQLite has one writer: whoever writes waits here, fairly, and never meets a locked file.
+    writer: Arc<tokio::sync::Mutex<()>>,
+    /// When it was last found away.
+    away_since: Arc<parking_lot::Mutex<Option<Instant>>>,
+}
+
+impl Database {
+    /// Opens `sqlite:///path/of/file.db` (made if missing, with its folder) or `postgres://user@host/name`. On `Ok` it
+    /// answered; a server that cannot be reached is an error after about 3 s.
+    pub async fn open(url: &str) -> Result<Database, Error> {
+        sqlx::any::install_default_drivers();
+        match url.split_once(':') {
+            Some(("sqlite", rest)) => open_sqlite(Path::new(rest.strip_prefix("//").unwrap_or(rest))).await,
+            Some(("postgres" | "postgresql", _)) => open_postgres(url).await,
+            _ => Err(Error::Address { problem: "it begins neither with sqlite: nor with postgres:".into() }),
+        }
+    }
+
+    /// Opens a SQLite file, made if missing, with its folder.
+    pub async fn open_file(path: &Path) -> Result<Database, Error> {
+        sqlx::any::install_default_drivers();
+        open_sqlite(path).await
+    }
+
+    /// All connections. [`Database::read`] and [`Database::begin`] are better: they fail at once while the database is away.
+    pub fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Which database it is.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// A connection for reading.
+    pub async fn read(&self) -> Result<PoolConnection<Any>, Error> {
+        self.not_away()?;
+        let acquired = self.pool.acquire().await;
+        acquired.map_err(|error| self.noted(error.into()))
+    }
+
+    /// A transaction that writes. There is one at a time, on all nodes: what it reads, nobody changes before its commit.
+    /// Dropped without a commit, it changed nothing.
+    pub async fn begin(&self) -> Result<Transaction, Error> {
+        self.not_away()?;
+        let begun = Transaction::begin(self).await;
+        begun.map_err(|error| self.noted(error))
+    }
+
+    /// Brings the tables of `area` to the newest of `steps`. Several nodes may call it at once. Refuses tables that a newer
+    /// program made, and steps that were changed after they were applied.
+    pub async fn migrate(&self, area: &'static str, steps: &'static [Step]) -> Result<(), Error> {
+        migrate::migrate(self, area, steps).await
+    }
+
+    /// Closes all connections, after what runs in them.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    fn not_away(&self) -> Result<(), Error> {
+        let since = *self.away_since.lock();
+        match since {
+            Some(since) if since.elapsed() < AWAY_FOR => Err(Error::Away),
+            _ => Ok(()),
+        }
+    }
+
+    fn noted(&self, error: Error) -> Error {
+        if error.away() {
+            *self.away_since.lock() = Some(Instant::now());
+        }
+        error
+    }
+}
+
+async fn open_sqlite(path: &Path) -> Result<Database, Error> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| Error::Folder { folder: folder.into(), error })?;
+    }
+    let url = sqlite_url(path)?;
+    let options = AnyConnectOptions::from_str(&url)?;
+    let pool = AnyPoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // FULL: a commit is on the disk when it returns.
+                let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                                PRAGMA busy_timeout = 5000";
+                connection.execute(settings).await.map(drop)
+            })
+        })
+        .connect_with(options)
+        .await?;
+    Ok(Database::new(pool, Dialect::Sqlite))
+}
+
+async fn open_postgres(url: &str) -> Result<Database, Error> {
+    let options = AnyConnectOptions::from_str(url)?;
+    let pool = AnyPoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // A node that vanished in a transaction must not hold up the others for long.
+                let settings = "SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
+                                SET idle_in_transaction_session_timeout = '15s'";
+                connection.execute(settings).await.map(drop)
+            })
+        })
+        .connect_with(options)
+        .await?;
+    Ok(Database::new(pool, Dialect::Postgres))
+}
+
+impl Database {
+    fn new(pool: AnyPool, dialect: Dialect) -> Database {
+        Database { pool, dialect, writer: Arc::default(), away_since: Arc::default() }
+    }
+}
+
+/// The file as an address: bytes that mean something in addresses are escaped.
+fn sqlite_url(path: &Path) -> Result<String, Error> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+    let text = absolute.to_str().ok_or_else(|| Error::Address { problem: format!("{path:?} is not UTF-8") })?;
+    let mut url = String::from("sqlite://");
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-') {
+            url.push(byte as char);
+        } else {
+            let _written = write!(url, "%{byte:02X}");
+        }
+    }
+    url.push_str("?mode=rwc");
+    Ok(url)
+}

@@ -1,0 +1,387 @@
+//! Who and what: the vault, the registry, the audit, the authority for devices and the identities, opened in this order
+//! and joined; and the way of every change from the registry's outbox to the audit and to the log's `changes` stream.
+
+use crate::config::Config;
+use crate::erasures::Forgotten;
+use anyhow::Context;
+use axum::Router;
+use drover_access::{Caller, Directory};
+use drover_answer::{Problem, ProblemKind, now_ms};
+use drover_api::{Extra, write_asset};
+use drover_auth::{Auth, FirstAdmin, Limits, OidcSettings, PersonKind, Rate};
+use drover_certs::Authority;
+use drover_database::Database;
+use drover_history::History;
+use drover_ledger::{Entry, Ledger};
+use drover_live::Live;
+use drover_log::{Log, Position};
+use drover_model::{Erased, Kind};
+use drover_mqtt::{Ended, Hello, Refusal};
+use drover_registry::{Change, Hooks, Registry, Resource};
+use drover_tracking::Tracking;
+use drover_vault::Vault;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
+use utoipa_axum::router::OpenApiRouter;
+
+/// Where the outbox's changes come from, in the audit.
+const OUTBOX: &str = "registry";
+/// How often the outbox is looked at.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+/// Changes taken from it at once.
+const PAGE_CHANGES: u32 = 500;
+/// Changes that stay in the outbox for other nodes and for `GET /api/v1/changes`.
+const KEPT_CHANGES: i64 = 100_000;
+
+/// How long an erasure is waited for; it goes on beyond that.
+const ERASE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Everything that a node knows of who and what.
+pub struct Identity {
+    pub auth: Auth,
+    pub registry: Registry,
+    pub ledger: Ledger,
+    pub authority: Authority,
+    pub access: Access,
+    /// The administrator whom this start made.
+    pub first: Option<FirstAdmin>,
+    changes: Log,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Identity {
+    /// Opens everything and begins to follow the registry. `changes` is the stream that its changes go to.
+    pub async fn open(config: &Config, changes: Log) -> anyhow::Result<Identity> {
+        let vault = drover_vault::Settings {
+            folder: config.data.join("vault"),
+            root_key_file: config.root_key_file.clone(),
+        };
+        let vault = Vault::open_with(&vault).context("the vault of personal data")?;
+        let database = open_database(config).await?;
+        let directory = Directory::default();
+        let registry = Registry::open(database.clone(), vault.clone(), directory.clone()).await.context("registry")?;
+        let ledger = Ledger::open(&config.data.join("audit.db")).await.context("audit")?;
+        let authority = Authority::open(&config.data.join("authority"), config.device_ca.as_deref())
+            .context("authority for devices")?;
+        let settings = auth_settings(config)?;
+        let (auth, first) =
+            Auth::open(settings, database, vault, ledger.clone(), authority.clone(), directory.clone())
+                .await
+                .context("identities")?;
+        let follower = Follower { registry: registry.clone(), ledger: ledger.clone(), changes: changes.clone() };
+        let following = registry.clone();
+        let tasks = vec![
+            tokio::spawn(async move { following.follow_changes().await }),
+            tokio::spawn(follower.run()),
+            authority.follow(),
+        ];
+        let access = Access { auth: auth.clone(), directory, dev: config.dev };
+        Ok(Identity { auth, registry, ledger, authority, access, first, changes, tasks })
+    }
+
+    /// The routes of identities, of business records and of the audit.
+    pub fn routes(&self, live: &Live, erasing: Erasing) -> OpenApiRouter {
+        let (latest, reporting) = (live.clone(), live.clone());
+        let auth = self.auth.clone();
+        let hooks = Hooks {
+            latest_station: Arc::new(move |id| {
+                let body = latest.get(Kind::Station, id, |seen| {
+                    let mut body = Vec::with_capacity(512);
+                    write_asset(seen, Extra::default(), &mut body);
+                    body
+                });
+                serde_json::from_slice(&body?).ok()
+            }),
+            reporting_stations: Arc::new(move || stations_of(&reporting)),
+            erase: Arc::new(move |resource, id| Box::pin(erase(auth.clone(), erasing.clone(), resource, id))),
+        };
+        self.auth
+            .routes()
+            .merge(drover_registry::routes(self.registry.clone(), hooks))
+            .merge(drover_ledger::routes(self.ledger.clone()))
+    }
+
+    /// What customers and fleet clients follow.
+    pub fn tracking(&self, live: &Live) -> Tracking {
+        let (by_token, standing) = (self.auth.clone(), self.auth.clone());
+        Tracking::new(
+            self.registry.clone(),
+            live.clone(),
+            self.access.directory.clone(),
+            Arc::new(move |token| by_token.connect(None, Some(token.as_bytes()), None).ok()),
+            Arc::new(move |caller| !standing.is_live(caller)),
+        )
+    }
+
+    /// The router behind the guard: nothing is asked of it that its caller may not ask.
+    pub fn guarded(&self, router: Router) -> Router {
+        router.layer(axum::middleware::from_fn_with_state(self.auth.clone(), drover_auth::guard))
+    }
+
+    /// Stops following, brings what was changed lately to the audit and the log, and closes them.
+    pub async fn close(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        let follower = Follower { registry: self.registry, ledger: self.ledger.clone(), changes: self.changes.clone() };
+        if let Err(error) = follower.catch_up().await {
+            tracing::warn!(error = format!("{error:#}"), "changes of the registry wait for the next start");
+        }
+        self.ledger.close().await;
+        self.changes.close();
+    }
+}
+
+fn stations_of(live: &Live) -> Vec<String> {
+    let mut stations = Vec::new();
+    let mut from = Some(0);
+    while let Some(at) = from {
+        from = live.page(at, 1_000, |seen| {
+            if seen.report.kind == Kind::Station {
+                stations.push(seen.report.id.to_string());
+            }
+        });
+    }
+    stations
+}
+
+/// Where a person's reports are, besides the log.
+#[derive(Clone)]
+pub struct Erasing {
+    pub forgotten: Forgotten,
+    pub live: Live,
+    pub history: History,
+}
+
+/// Erases a person outside of the registry: logins, and a driver's reports. Says what remains.
+async fn erase(auth: Auth, erasing: Erasing, resource: &'static Resource, id: String) -> Result<Value, Problem> {
+    let is_customer = resource.name == "customers";
+    let kind = if is_customer { PersonKind::Customer } else { PersonKind::Driver };
+    let users = auth.forget_person("erasure", kind, &id).await?;
+    let asset = if is_customer { Kind::Rider } else { Kind::Driver };
+    let whole = erasing.forget(asset, &id).await.map_err(|error| {
+        let help = "check the disk of the node's data folder, then erase again";
+        Problem::new(ProblemKind::Unavailable, "storage_failed", format!("{error:#}"), help).retry_after(30)
+    })?;
+    Ok(json!({
+        "users": users,
+        "live": "erased",
+        "history": if whole { "erased" } else { "under way" },
+        "remains": [
+            "reports in the log, until it lets them go by age or size",
+            "imported files in the archive, as they came",
+            "entries of the audit, without personal fields",
+        ],
+    }))
+}
+
+impl Erasing {
+    /// Forgets what was received of an asset up to now. On `Ok` nothing brings it back; true when files are rid of it.
+    async fn forget(&self, kind: Kind, id: &str) -> anyhow::Result<bool> {
+        let erased = Erased { kind, id: id.into(), until_ms: now_ms() };
+        let (forgotten, listed) = (self.forgotten.clone(), erased.clone());
+        tokio::task::spawn_blocking(move || forgotten.add(&listed)).await??;
+        self.forgotten.list.add(erased.clone());
+        self.live.forget_erased();
+        Ok(self.history.erase(&self.forgotten.list, erased, ERASE_PATIENCE).await)
+    }
+}
+
+async fn open_database(config: &Config) -> anyhow::Result<Database> {
+    let Some(url) = &config.registry else {
+        let path = config.data.join("registry.db");
+        return Database::open_file(&path).await.with_context(|| format!("registry in {}", path.display()));
+    };
+    let url = match &config.registry_password_file {
+        Some(path) => with_password(url, &secret(path)?)?,
+        None => url.clone(),
+    };
+    // The address may hold a password: it is not repeated.
+    Database::open(&url).await.context("registry")
+}
+
+/// Puts the password into an address that names a user.
+fn with_password(url: &str, password: &str) -> anyhow::Result<String> {
+    let (scheme, rest) = url.split_once("://").context("registry is no address of the form postgres://USER@HOST/NAME")?;
+    let (user, place) = rest.split_once('@').context("registry names no user, and registry_password_file is set")?;
+    let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    Ok(format!("{scheme}://{user}:{encoded}@{place}"))
+}
+
+/// The text of a file that holds a secret.
+fn secret(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("secret in {}", path.display()))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn auth_settings(config: &Config) -> anyhow::Result<drover_auth::Settings> {
+    let rate = |per_second, burst| Rate { per_second, burst };
+    let limits = Limits {
+        device: rate(config.device_requests_per_s, config.device_burst_requests),
+        caller: rate(config.caller_requests_per_s, config.caller_burst_requests),
+        ..Limits::default()
+    };
+    Ok(drover_auth::Settings {
+        dev: config.dev,
+        admin_email: config.admin_email.clone(),
+        secure_cookies: config.http_tls() || config.public_url.as_deref().is_some_and(|url| url.starts_with("https:")),
+        limits: (!config.dev).then_some(limits),
+        oidc: oidc(config)?,
+        ..drover_auth::Settings::new(config.data.join("keys"))
+    })
+}
+
+fn oidc(config: &Config) -> anyhow::Result<Option<OidcSettings>> {
+    let (Some(issuer), Some(client_id), Some(public_url)) =
+        (&config.oidc_issuer, &config.oidc_client_id, &config.public_url)
+    else {
+        return Ok(None);
+    };
+    let client_secret = config.oidc_client_secret_file.as_deref().map(secret).transpose()?;
+    let provider = drover_oidc::Settings {
+        issuer: issuer.clone(),
+        client_id: client_id.clone(),
+        client_secret,
+        redirect_url: format!("{}/api/v1/auth/oidc/callback", public_url.trim_end_matches('/')),
+        scopes: vec!["email".into(), "profile".into()],
+        ca: config.oidc_ca.clone(),
+        allow_http: issuer.starts_with("http://"),
+    };
+    Ok(Some(OidcSettings { provider, label: config.oidc_name.clone(), newcomers: None }))
+}
+
+/// Who may come in by MQTT, and for how long.
+#[derive(Clone)]
+pub struct Access {
+    auth: Auth,
+    directory: Directory,
+    dev: bool,
+}
+
+/// Somebody who was let in.
+pub struct Admitted {
+    pub caller: Caller,
+    /// Whose sessions he takes up.
+    pub owner: Box<str>,
+    /// Resolves when he may not stay.
+    pub until: Option<Ended>,
+}
+
+impl Access {
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Who connects by MQTT.
+    pub fn mqtt(&self, hello: &Hello<'_>) -> Result<Admitted, Refusal> {
+        if self.dev {
+            return Ok(Admitted { caller: Caller::dev(), owner: "".into(), until: None });
+        }
+        let caller = self.auth.connect(hello.client.username.as_deref(), hello.password, hello.certificate);
+        // MQTT 5: bad user name or password.
+        let caller = caller.map_err(|refused| Refusal::new(0x86, refused.to_string()))?;
+        let owner = caller.subject.as_str().into();
+        let until = until(self.auth.clone(), caller.clone());
+        Ok(Admitted { caller, owner, until: Some(Box::pin(until)) })
+    }
+}
+
+/// Resolves when the caller's access ends.
+async fn until(auth: Auth, caller: Caller) {
+    let mut ended = auth.ended();
+    while auth.is_live(&caller) {
+        loop {
+            match ended.recv().await {
+                Ok(other) if other.subject != caller.subject => {}
+                // His own, or some that were missed: looked at again.
+                Ok(_) | Err(RecvError::Lagged(_)) => break,
+                Err(RecvError::Closed) => return std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// Brings changes from the outbox to the log and to the audit, in order, each once.
+struct Follower {
+    registry: Registry,
+    ledger: Ledger,
+    changes: Log,
+}
+
+impl Follower {
+    async fn run(self) {
+        let mut failing = false;
+        loop {
+            match self.catch_up().await {
+                Ok(()) => failing = false,
+                Err(error) if !failing => {
+                    tracing::warn!(error = format!("{error:#}"), "changes of the registry wait to be written down");
+                    failing = true;
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(FOLLOW_EVERY).await;
+        }
+    }
+
+    /// Takes everything that is there. The log first: the audit's last number says what is in both.
+    async fn catch_up(&self) -> anyhow::Result<()> {
+        loop {
+            let audited = self.ledger.last_origin(OUTBOX).await?.unwrap_or(0);
+            let changes = self.registry.changes_since(audited, PAGE_CHANGES).await?;
+            let Some(last) = changes.last().map(|change| change.seq) else { return Ok(()) };
+            self.to_log(&changes).await?;
+            self.ledger.append_all(changes.into_iter().map(entry).collect()).await?;
+            if last % i64::from(PAGE_CHANGES) == 0 {
+                self.registry.trim_outbox(last - KEPT_CHANGES).await?;
+            }
+        }
+    }
+
+    /// Appends what the log does not have yet: a crash may have come between the log and the audit.
+    async fn to_log(&self, changes: &[Change]) -> anyhow::Result<()> {
+        let known = self.newest_in_log()?;
+        let records = changes.iter().filter(|change| change.seq > known).map(record);
+        let records: Vec<Vec<u8>> = records.collect();
+        if records.is_empty() {
+            return Ok(());
+        }
+        let position = self.changes.append_all(&records)?;
+        Ok(self.changes.durable(position).await?)
+    }
+
+    /// The number of the last change in the log.
+    fn newest_in_log(&self) -> anyhow::Result<i64> {
+        let end: Position = self.changes.durable_position();
+        if end == 0 {
+            return Ok(0);
+        }
+        let batches = self.changes.read(end, 1)?;
+        let last = batches.iter().flat_map(|batch| batch.records()).last();
+        let Some((_, record)) = last else { return Ok(0) };
+        let record: serde_json::Value = serde_json::from_slice(record).context("the last record of the changes")?;
+        Ok(record["seq"].as_i64().unwrap_or(0))
+    }
+}
+
+/// A change as the log keeps it: JSON.
+fn record(change: &Change) -> Vec<u8> {
+    let Change { seq, resource, id, op, version, time_ms, actor, fleet_id, after, .. } = change;
+    json!({
+        "seq": seq, "resource": resource, "id": id, "op": op, "version": version, "time_ms": time_ms,
+        "actor": actor, "fleet_id": fleet_id, "record": after,
+    })
+    .to_string()
+    .into_bytes()
+}
+
+fn entry(change: Change) -> Entry {
+    let Change { seq, resource, id, op, actor, fleet_id, before, after, .. } = change;
+    let subject = format!("{resource}/{id}");
+    let entry = Entry::new(actor, format!("{resource}.{op}"), subject);
+    Entry { fleet: fleet_id, before, after, origin: Some((OUTBOX, seq)), ..entry }
+}

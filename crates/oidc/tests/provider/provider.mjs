@@ -1,0 +1,73 @@
+// An OpenID provider for the tests: `oidc-provider` with two clients and one person, who is logged in at once.
+// Arguments: port (0: any), seconds that a code lives. Keys are new at every start. Says `ready <port>` on stdout and
+// ends when stdin does.
+import { createServer } from 'node:http';
+import { exportJWK, generateKeyPair } from 'jose';
+
+console.warn = () => {}; // its advice for production, and that it would like a newer Node
+const { Provider } = await import('oidc-provider');
+
+const [port, codeSeconds] = [Number(process.argv[2] ?? 0), Number(process.argv[3] ?? 60)];
+const redirect_uris = ['http://127.0.0.1:1/return'];
+
+async function key(alg) {
+  const { privateKey } = await generateKeyPair(alg, { extractable: true });
+  return { ...(await exportJWK(privateKey)), alg, use: 'sig' };
+}
+
+const person = {
+  sub: 'alice', email: 'alice@example.com', email_verified: true, name: 'Alice Example', groups: ['dispatch', 'night'],
+};
+
+const server = createServer();
+server.listen(port, '127.0.0.1', async () => {
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const provider = new Provider(issuer, {
+    clients: [
+      {
+        client_id: 'drover',
+        client_secret: 'a-secret-of-the-tests',
+        redirect_uris,
+        id_token_signed_response_alg: 'RS256',
+      },
+      {
+        client_id: 'drover-public',
+        redirect_uris,
+        token_endpoint_auth_method: 'none',
+        id_token_signed_response_alg: 'ES256',
+      },
+    ],
+    claims: {
+      openid: ['sub'],
+      email: ['email', 'email_verified'],
+      profile: ['name'],
+      groups: ['groups'],
+      refusal: ['refusal'],
+    },
+    cookies: { keys: ['only-for-tests'] },
+    features: { devInteractions: { enabled: false } },
+    findAccount: (_, id) => (id === person.sub ? { accountId: id, claims: () => person } : undefined),
+    interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
+    jwks: { keys: [await key('RS256'), await key('ES256')] },
+    pkce: { required: () => true },
+    ttl: { AuthorizationCode: codeSeconds, Session: 600, Interaction: 600, Grant: 600, AccessToken: 600, IdToken: 600 },
+  });
+  // In place of a page: whoever comes is Alice, and she agrees; unless the scope `refusal` is asked for.
+  provider.use(async (context, next) => {
+    if (!context.path.startsWith('/interaction/')) return next();
+    const { params } = await provider.interactionDetails(context.req, context.res);
+    if (params.scope.includes('refusal')) {
+      return provider.interactionFinished(context.req, context.res, {
+        error: 'access_denied', error_description: 'she does not want to',
+      });
+    }
+    const grant = new provider.Grant({ accountId: person.sub, clientId: params.client_id });
+    grant.addOIDCScope(params.scope);
+    const result = { login: { accountId: person.sub }, consent: { grantId: await grant.save() } };
+    return provider.interactionFinished(context.req, context.res, result);
+  });
+  provider.on('server_error', (_, error) => console.error(error));
+  server.on('request', provider.callback());
+  console.log(`ready ${server.address().port}`);
+});
+process.stdin.resume().on('end', () => process.exit(0));

@@ -1,0 +1,159 @@
+//! Stations in their own short shape, without the envelope: what the registry knows and what the station reported last,
+//! in one object.
+
+use super::asked::{Pairs, number, once_each, only};
+use super::operation::{Described, Op, named, text, whole};
+use super::records::AWAY;
+use super::shapes::{id, moment, object};
+use super::{Door, id_in, problem};
+use crate::resources::STATIONS;
+use crate::{Error, LIMIT_MAX, Query as Asked, Record};
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State as Here};
+use axum::routing::get;
+use drover_access::{Caller, Reach};
+use drover_answer::{Problem, ProblemKind};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use utoipa::openapi::path::HttpMethod;
+use utoipa::openapi::schema::{AdditionalProperties, Type};
+use utoipa::openapi::{ArrayBuilder, ObjectBuilder, RefOr, Schema};
+
+/// Stations of one answer.
+const STATIONS_MAX: u32 = 10_000;
+/// What a record has for the registry's own use.
+const LEFT_OUT: [&str; 4] = ["id", "version", "created_at", "attributes"];
+
+/// The routes.
+pub(super) fn routes(door: &Door) -> Vec<Described> {
+    let schemas = vec![("StationNow".to_owned(), station_schema()), ("StationList".to_owned(), list_schema())];
+    vec![
+        list_op().at(HttpMethod::Get, "/stations", schemas, get(list).with_state(door.clone())),
+        read_op().at(HttpMethod::Get, "/stations/{station_id}", Vec::new(), get(read).with_state(door.clone())),
+    ]
+}
+
+async fn list(
+    Here(door): Here<Door>,
+    caller: Caller,
+    query: Result<Query<Pairs>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let pairs = once_each(query?.0)?;
+    only(&pairs, &["limit"])?;
+    let limit = pairs.first().map_or(Ok(STATIONS_MAX), |(name, value)| number(name, value, STATIONS_MAX))? as usize;
+    let mut stations: Vec<Value> = Vec::new();
+    let mut known = BTreeSet::new();
+    let mut asked = Asked { sort: vec![("id".into(), false)], limit: LIMIT_MAX, ..Asked::default() };
+    while stations.len() < limit {
+        let page = door.registry.list(&caller, &STATIONS, &asked).await.map_err(problem)?;
+        for record in &page.records {
+            stations.push(station(&record.id, Some(record), (door.hooks.latest_station)(&record.id)));
+            known.insert(record.id.clone());
+        }
+        if page.records.len() < LIMIT_MAX as usize {
+            break;
+        }
+        asked.page += 1;
+    }
+    // What reports without a record is in no fleet: for who reaches all.
+    if caller.reach == Reach::All && stations.len() < limit {
+        let mut others = (door.hooks.reporting_stations)();
+        others.retain(|id| !known.contains(id));
+        others.sort_unstable();
+        stations.extend(others.iter().map(|id| station(id, None, (door.hooks.latest_station)(id))));
+    }
+    stations.truncate(limit);
+    Ok(Json(json!({"count": stations.len(), "stations": stations})))
+}
+
+async fn read(
+    Here(door): Here<Door>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Problem> {
+    let id = id_in(path, STATIONS.singular)?;
+    let latest = (door.hooks.latest_station)(&id);
+    match door.registry.get(&caller, &STATIONS, &id).await {
+        Ok(record) => Ok(Json(station(&id, Some(&record), latest))),
+        Err(Error::NotFound { .. }) if caller.reach == Reach::All && latest.is_some() => {
+            Ok(Json(station(&id, None, latest)))
+        }
+        Err(Error::NotFound { .. }) => {
+            let message = format!("there is no station {id:?}");
+            Err(Problem::new(ProblemKind::NotFound, "not_found", message, "GET /stations lists them"))
+        }
+        Err(error) => Err(problem(error)),
+    }
+}
+
+/// What the station itself said last goes before what was written down about it.
+fn station(id: &str, record: Option<&Record>, latest: Option<Value>) -> Value {
+    let mut station = Map::new();
+    station.insert("station_id".into(), id.into());
+    let parts = [record.map(Record::to_json), latest];
+    for part in parts.into_iter().flatten() {
+        let Value::Object(fields) = part else { continue };
+        let shown = |name: &str| !LEFT_OUT.contains(&name) && !matches!(name, "kind" | "station_id");
+        station.extend(fields.into_iter().filter(|(name, value)| shown(name) && !value.is_null()));
+    }
+    station.into()
+}
+
+fn example() -> Value {
+    json!({
+        "station_id": "station-01", "name": "Central", "latitude": 38.7223, "longitude": -9.1393, "capacity": 20,
+        "battery_available": 12, "battery_charging": 4, "temperature": 28.5, "humidity": 42.0,
+        "status": "operational", "timestamp": "2026-01-31T12:00:00Z"
+    })
+}
+
+fn list_op() -> Op {
+    Op::new("list_stations_now", STATIONS.name, "All stations within reach, with what each reported last.")
+        .query("limit", "At most so many.", whole(1, STATIONS_MAX.into(), STATIONS_MAX.into()))
+        .gives(200, "the stations, by id", named("StationList"), json!({"count": 1, "stations": [example()]}), &[])
+        .fails(&[(422, "a parameter is not known or a value is not allowed"), AWAY])
+}
+
+fn read_op() -> Op {
+    Op::new("read_station_now", STATIONS.name, "One station, with what it reported last.")
+        .path("station_id", "The station.", "station-01")
+        .gives(200, "the station", named("StationNow"), example(), &[])
+        .fails(&[(400, "the address cannot be read"), (404, "there is no such station within reach"), AWAY])
+}
+
+fn station_schema() -> RefOr<Schema> {
+    let number = |doc: &str| ObjectBuilder::new().schema_type(Type::Number).description(Some(doc));
+    object()
+        .description(Some(
+            "What is known of a station and what it reported last; fields without a value are not there.",
+        ))
+        .property("station_id", id())
+        .required("station_id")
+        .property("name", text())
+        .property("latitude", number("Degrees north."))
+        .property("longitude", number("Degrees east."))
+        .property("region", text())
+        .property("fleet_id", id())
+        .property("capacity", number("How many batteries or vehicles it holds."))
+        .property("low_stock_threshold", number("At or below it, its stock is low."))
+        .property("battery_available", number("Charged batteries ready."))
+        .property("battery_charging", number("Batteries on charge."))
+        .property("temperature", number("°C."))
+        .property("humidity", number("%."))
+        .property("status", text())
+        .property("timestamp", moment().description(Some("Time of its newest report.")))
+        .property("updated_at", moment().description(Some("When its record changed last.")))
+        .additional_properties(Some(AdditionalProperties::FreeForm(true)))
+        .into()
+}
+
+fn list_schema() -> RefOr<Schema> {
+    let count = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0_isize));
+    object()
+        .property("count", count)
+        .required("count")
+        .property("stations", ArrayBuilder::new().items(named("StationNow")))
+        .required("stations")
+        .into()
+}

@@ -1,0 +1,474 @@
+//! Changing: each change is checked, written and put into the outbox in one transaction; what is in memory follows after
+//! the commit.
+
+use crate::Shared;
+use crate::check::{self, Cell, known_only};
+use crate::deliveries;
+use crate::error::Error;
+use crate::mirror::Mirror;
+use crate::outbox::{self, NewChange};
+use crate::record::{Record, SET_BY_DROVER};
+use crate::resources::{RESOURCES, resource as resource_named};
+use crate::rows::{Row, Sql, select};
+use crate::schema::{Field, FieldKind, FleetOf, Resource};
+use crate::scope;
+use drover_access::{Caller, Reach};
+use drover_answer::now_ms;
+use drover_database::{Database, Transaction};
+use drover_model::Kind;
+use serde_json::{Map, Value};
+use sqlx::{AnyConnection, Row as _};
+
+/// A transaction, and what it changes.
+pub(crate) struct Write {
+    pub(crate) transaction: Transaction,
+    noted: Vec<Noted>,
+}
+
+struct Noted {
+    seq: i64,
+    resource: &'static Resource,
+    id: String,
+    after: Option<Value>,
+}
+
+impl Write {
+    pub(crate) async fn begin(database: &Database) -> Result<Write, Error> {
+        Ok(Write { transaction: database.begin().await?, noted: Vec::new() })
+    }
+
+    /// Puts a change into the outbox.
+    pub(crate) async fn note(
+        &mut self,
+        resource: &'static Resource,
+        op: &str,
+        actor: &str,
+        before: Option<&Row>,
+        after: Option<&Row>,
+    ) -> Result<(), Error> {
+        let Some(row) = after.or(before) else { return Ok(()) };
+        let fleet = fleet_of(&mut self.transaction, resource, row).await?;
+        let json = |row: &Row| row.change_json(resource);
+        let change = NewChange {
+            resource: resource.name,
+            id: &row.id,
+            op,
+            version: row.version,
+            actor,
+            fleet_id: fleet.as_deref(),
+            before: before.map(json),
+            after: after.map(json),
+        };
+        let after = change.after.clone();
+        let seq = outbox::write(&mut self.transaction, change).await?;
+        self.noted.push(Noted { seq, resource, id: row.id.clone(), after });
+        Ok(())
+    }
+
+    /// Makes it durable, then tells what is in memory.
+    pub(crate) async fn commit(self, mirror: &Mirror) -> Result<(), Error> {
+        self.transaction.commit().await?;
+        for Noted { seq, resource, id, after } in &self.noted {
+            mirror.apply(*seq, resource.name, id, after.as_ref());
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        resource: &'static Resource,
+        mut body: Map<String, Value>,
+    ) -> Result<Record, Error> {
+        may_make(caller, resource)?;
+        fill_fleet(caller, resource, &mut body);
+        let id = match body.get("id") {
+            None | Some(Value::Null) => made_id(resource)?,
+            Some(value) => check::id("id", value)?,
+        };
+        let now = now_ms();
+        let nothing =
+            Row { id, version: 1, created_at: now, updated_at: now, erased: false, cells: defaults(resource)? };
+        let mut row = merged(resource, &body, &nothing, true)?;
+        if *resource == crate::resources::DELIVERIES {
+            row.set(resource, "tracking_number", Cell::Text(random_word(TRACKING_BYTES)?.to_ascii_uppercase()));
+        }
+        let mut write = Write::begin(&self.database).await?;
+        if self.row_by_id(&mut write.transaction, resource, &row.id).await?.is_some() {
+            return Err(taken(resource, "id", &row.id));
+        }
+        self.check_row(&mut write.transaction, caller, resource, None, &row).await?;
+        self.insert(&mut write.transaction, resource, &row).await?;
+        if *resource == crate::resources::DELIVERIES {
+            self.first_event(&mut write.transaction, caller, &row).await?;
+        }
+        write.note(resource, "create", &caller.subject, None, Some(&row)).await?;
+        self.settle_after(&mut write, resource, None, Some(&row)).await?;
+        write.commit(&self.mirror).await?;
+        Ok(row.record(resource))
+    }
+
+    /// A patch, or a whole record in place of the other.
+    pub(crate) async fn update(
+        &self,
+        caller: &Caller,
+        resource: &'static Resource,
+        id: &str,
+        body: Map<String, Value>,
+        if_match: Option<i64>,
+        whole: bool,
+    ) -> Result<Record, Error> {
+        may_change(caller, resource)?;
+        let mut write = Write::begin(&self.database).await?;
+        let before = self.row(&mut write.transaction, caller, resource, id).await?;
+        same_version(resource, &before, if_match)?;
+        if let Some(given) = body.get("id")
+            && check::id("id", given)? != before.id
+        {
+            return Err(Error::invalid("id", format!("the id of {:?} cannot be changed", before.id)));
+        }
+        let mut after = merged(resource, &body, &before, whole)?;
+        if after.cells == before.cells {
+            return Ok(before.record(resource));
+        }
+        after.version += 1;
+        after.updated_at = now_ms();
+        self.check_row(&mut write.transaction, caller, resource, Some(&before), &after).await?;
+        self.overwrite(&mut write.transaction, resource, &after).await?;
+        write.note(resource, "update", &caller.subject, Some(&before), Some(&after)).await?;
+        self.settle_after(&mut write, resource, Some(&before), Some(&after)).await?;
+        write.commit(&self.mirror).await?;
+        Ok(after.record(resource))
+    }
+
+    pub(crate) async fn remove(
+        &self,
+        caller: &Caller,
+        resource: &'static Resource,
+        id: &str,
+        if_match: Option<i64>,
+    ) -> Result<(), Error> {
+        may_make(caller, resource)?;
+        let mut write = Write::begin(&self.database).await?;
+        let row = self.row(&mut write.transaction, caller, resource, id).await?;
+        same_version(resource, &row, if_match)?;
+        if *resource == crate::resources::DELIVERIES {
+            deliveries::removable(&row)?;
+        }
+        not_referred_to(&mut write.transaction, resource, id).await?;
+        let mut sql = Sql::new("DELETE FROM ");
+        sql.push(resource.table).push(" WHERE id = ").text(id);
+        sql.run(&mut write.transaction).await?;
+        write.note(resource, "remove", &caller.subject, Some(&row), None).await?;
+        self.settle_after(&mut write, resource, Some(&row), None).await?;
+        write.commit(&self.mirror).await
+    }
+
+    /// The row of this id, whoever asks.
+    pub(crate) async fn row_by_id(
+        &self,
+        from: &mut AnyConnection,
+        resource: &'static Resource,
+        id: &str,
+    ) -> Result<Option<Row>, Error> {
+        let mut sql = select(resource);
+        sql.push(" WHERE id = ").text(id);
+        let row = sql.one(from).await?;
+        row.map(|row| self.opened(resource, &row)).transpose()
+    }
+
+    /// What a row must satisfy beside the values of its fields.
+    pub(crate) async fn check_row(
+        &self,
+        from: &mut AnyConnection,
+        caller: &Caller,
+        resource: &'static Resource,
+        before: Option<&Row>,
+        row: &Row,
+    ) -> Result<(), Error> {
+        for (at, field) in resource.fields.iter().enumerate() {
+            let cell = &row.cells[at];
+            let unchanged = before.is_some_and(|before| before.cells[at] == *cell);
+            if *cell == Cell::Null || unchanged {
+                continue;
+            }
+            if let (FieldKind::Ref(to), false) = (field.kind, field.read_only) {
+                exists(from, caller, field, to, cell).await?;
+            }
+            if field.unique {
+                is_free(from, resource, field, &row.id, cell).await?;
+            }
+        }
+        in_reach(caller, resource, row)?;
+        pairs(resource, row)?;
+        match resource.name {
+            "assignments" => self.check_assignment(from, row).await,
+            "deliveries" => deliveries::check(row),
+            "devices" => check_device(from, caller, resource, row).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a new record holds where the request says nothing.
+fn defaults(resource: &Resource) -> Result<Vec<Cell>, Error> {
+    resource.fields.iter().map(|field| field.default.map_or(Ok(Cell::Null), |word| field.cell(&word.into()))).collect()
+}
+
+/// `body` over `base`; what a whole record leaves out is as in a new one.
+fn merged(resource: &'static Resource, body: &Map<String, Value>, base: &Row, whole: bool) -> Result<Row, Error> {
+    let known = |key: &str| key == "id" || SET_BY_DROVER.contains(&key) || resource.field(key).is_some();
+    known_only(resource.singular, body, known, resource.fields)?;
+    let mut row = base.clone();
+    for (at, field) in resource.fields.iter().enumerate() {
+        let given = body.get(field.name);
+        if field.read_only {
+            is_repeated(field, given, &base.cells[at])?;
+            continue;
+        }
+        row.cells[at] = match (given, whole) {
+            (Some(value), _) => field.cell(value)?,
+            (None, true) => field.default.map_or(Ok(Cell::Null), |word| field.cell(&word.into()))?,
+            (None, false) => continue,
+        };
+    }
+    for (field, cell) in resource.fields.iter().zip(&row.cells) {
+        let gone = row.erased && field.is_sealed();
+        if field.required && *cell == Cell::Null && !gone {
+            return Err(Error::invalid(field.name, format!("{} is missing; {}", field.name, field.doc)));
+        }
+    }
+    Ok(row)
+}
+
+fn is_repeated(field: &Field, given: Option<&Value>, now: &Cell) -> Result<(), Error> {
+    match given {
+        Some(value) if field.cell(value)? != *now => {
+            let message = match field.name {
+                "status" => "status is moved by a transition, not written".to_owned(),
+                name => format!("{name} is set by Drover; leave it out"),
+            };
+            Err(Error::invalid(field.name, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Who reaches one fleet need not say which.
+fn fill_fleet(caller: &Caller, resource: &Resource, body: &mut Map<String, Value>) {
+    if let Reach::Fleets(fleets) = &caller.reach
+        && let [only] = &**fleets
+        && resource.fleet == FleetOf::OwnField
+        && body.get("fleet_id").is_none_or(Value::is_null)
+    {
+        body.insert("fleet_id".into(), only.to_string().into());
+    }
+}
+
+/// The organisation and its list of fleets are for who reaches all of them.
+fn may_make(caller: &Caller, resource: &Resource) -> Result<(), Error> {
+    match resource.fleet {
+        FleetOf::SelfId if caller.reach != Reach::All => Err(forbidden(resource)),
+        _ => may_change(caller, resource),
+    }
+}
+
+fn may_change(caller: &Caller, resource: &Resource) -> Result<(), Error> {
+    match resource.fleet {
+        FleetOf::Organisation if caller.reach != Reach::All => Err(forbidden(resource)),
+        _ => Ok(()),
+    }
+}
+
+fn forbidden(resource: &Resource) -> Error {
+    let message =
+        format!("{} are made and removed by who reaches all fleets, and only some are within reach", resource.name);
+    Error::Forbidden { message }
+}
+
+/// A record must not leave the reach of who writes it.
+fn in_reach(caller: &Caller, resource: &Resource, row: &Row) -> Result<(), Error> {
+    if resource.fleet == FleetOf::OwnField
+        && row.text(resource, "fleet_id").is_none()
+        && matches!(caller.reach, Reach::Fleets(_))
+    {
+        return Err(Error::invalid("fleet_id", "fleet_id is missing; name one of the fleets within your reach"));
+    }
+    Ok(())
+}
+
+async fn exists(from: &mut AnyConnection, caller: &Caller, field: &Field, to: &str, cell: &Cell) -> Result<(), Error> {
+    let Some(target) = resource_named(to) else { return Ok(()) };
+    let mut sql = Sql::new("SELECT 1 FROM ");
+    sql.push(target.table).push(" WHERE id = ").bind(cell.clone()).push(" AND ");
+    scope::push(&mut sql, caller, target);
+    if sql.one(from).await?.is_some() {
+        return Ok(());
+    }
+    let id = cell.text().unwrap_or_default();
+    Err(Error::invalid(field.name, format!("{}: there is no {} {id:?}", field.name, target.singular)))
+}
+
+async fn is_free(
+    from: &mut AnyConnection,
+    resource: &Resource,
+    field: &Field,
+    id: &str,
+    cell: &Cell,
+) -> Result<(), Error> {
+    let mut sql = Sql::new("SELECT 1 FROM ");
+    sql.push(resource.table).push(" WHERE ").push(field.name).push(" = ").bind(cell.clone());
+    sql.push(" AND id <> ").text(id);
+    match sql.one(from).await? {
+        None => Ok(()),
+        Some(_) => Err(taken(resource, field.name, &field.text(cell))),
+    }
+}
+
+fn taken(resource: &Resource, field: &'static str, value: &str) -> Error {
+    Error::Conflict {
+        code: "already_exists",
+        field: Some(field.into()),
+        message: format!("there is already a {} with the {field} {value:?}", resource.singular),
+        help: "choose another value, or change the record that has it",
+    }
+}
+
+/// Latitude and longitude go together; a window ends after it begins.
+fn pairs(resource: &Resource, row: &Row) -> Result<(), Error> {
+    for field in resource.fields {
+        let Some(stem) = field.name.strip_suffix("latitude") else { continue };
+        let other = format!("{stem}longitude");
+        if (*row.cell(resource, field.name) == Cell::Null) != (*row.cell(resource, &other) == Cell::Null) {
+            return Err(Error::invalid(
+                field.name,
+                format!("{} and {other} go together: give both or none", field.name),
+            ));
+        }
+    }
+    for (start, end) in [("window_start", "window_end"), ("starts_at", "ends_at")] {
+        let (from, until) = (row.cell(resource, start).integer(), row.cell(resource, end).integer());
+        if from.zip(until).is_some_and(|(from, until)| until <= from) {
+            return Err(Error::invalid(end, format!("{end} is not after {start}")));
+        }
+    }
+    Ok(())
+}
+
+/// A device reports for a record within reach; of riders and others, for none that a foreign device reports for.
+async fn check_device(
+    from: &mut AnyConnection,
+    caller: &Caller,
+    devices: &'static Resource,
+    row: &Row,
+) -> Result<(), Error> {
+    let (Some(kind), Some(asset)) = (row.text(devices, "asset_kind"), row.text(devices, "asset_id")) else {
+        return Ok(());
+    };
+    let target = Kind::parse(kind).and_then(|kind| RESOURCES.into_iter().find(|known| known.asset == Some(kind)));
+    let mut sql = match target {
+        Some(target) => {
+            let mut sql = Sql::new("SELECT 1 FROM ");
+            sql.push(target.table).push(" WHERE id = ").text(asset).push(" AND ");
+            scope::push(&mut sql, caller, target);
+            sql
+        }
+        None => {
+            let mut sql = Sql::new("SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM devices WHERE asset_kind = ");
+            sql.text(kind).push(" AND asset_id = ").text(asset).push(" AND id <> ").text(&row.id);
+            match row.text(devices, "fleet_id") {
+                Some(fleet) => sql.push(" AND (fleet_id IS NULL OR fleet_id <> ").text(fleet).push(")"),
+                None => sql.push(" AND fleet_id IS NOT NULL"),
+            };
+            sql.push(")");
+            sql
+        }
+    };
+    sql.push(" LIMIT 1");
+    match sql.one(from).await? {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid("asset_id", format!("asset_id: there is no {kind} {asset:?}"))),
+    }
+}
+
+async fn not_referred_to(from: &mut AnyConnection, resource: &Resource, id: &str) -> Result<(), Error> {
+    for other in RESOURCES {
+        for field in other.fields {
+            if !matches!(field.kind, FieldKind::Ref(to) if to == resource.name) {
+                continue;
+            }
+            let mut sql = Sql::new("SELECT id FROM ");
+            sql.push(other.table).push(" WHERE ").push(field.name).push(" = ").text(id).push(" LIMIT 1");
+            if let Some(row) = sql.one(from).await? {
+                return Err(in_use(resource, id, other, &row.try_get::<String, _>(0)?));
+            }
+        }
+    }
+    let Some(kind) = resource.asset else { return Ok(()) };
+    let mut sql = Sql::new("SELECT id FROM devices WHERE asset_kind = ");
+    sql.text(kind.name()).push(" AND asset_id = ").text(id).push(" LIMIT 1");
+    match sql.one(from).await? {
+        Some(row) => Err(in_use(resource, id, &crate::resources::DEVICES, &row.try_get::<String, _>(0)?)),
+        None => Ok(()),
+    }
+}
+
+fn in_use(resource: &Resource, id: &str, by: &Resource, by_id: &str) -> Error {
+    Error::Conflict {
+        code: "in_use",
+        field: None,
+        message: format!("{} {by_id:?} refers to the {} {id:?}", by.singular, resource.singular),
+        help: "change or remove what refers to it first, or set its status",
+    }
+}
+
+pub(crate) fn same_version(resource: &Resource, row: &Row, if_match: Option<i64>) -> Result<(), Error> {
+    match if_match {
+        Some(wanted) if wanted != row.version => {
+            let (singular, id, current) = (resource.singular, row.id.clone(), row.version);
+            Err(Error::Stale { singular, id, current, wanted })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The fleet that a row belongs to.
+async fn fleet_of(from: &mut AnyConnection, resource: &Resource, row: &Row) -> Result<Option<String>, Error> {
+    match resource.fleet {
+        FleetOf::Organisation => Ok(None),
+        FleetOf::SelfId => Ok(Some(row.id.clone())),
+        FleetOf::OwnField => Ok(row.text(resource, "fleet_id").map(str::to_owned)),
+        FleetOf::Via { field, resource: via } => {
+            let (Some(id), Some(target)) = (row.text(resource, field), resource_named(via)) else { return Ok(None) };
+            let mut sql = Sql::new("SELECT fleet_id FROM ");
+            sql.push(target.table).push(" WHERE id = ").text(id);
+            Ok(sql.one(from).await?.map_or(Ok(None), |row| row.try_get(0))?)
+        }
+    }
+}
+
+/// Random bytes of a made id; 80 bits, so that two nodes never make the same.
+const ID_BYTES: usize = 10;
+/// Random bytes of a tracking number; 120 bits, so that nobody guesses one.
+const TRACKING_BYTES: usize = 15;
+
+fn made_id(resource: &Resource) -> Result<String, Error> {
+    Ok(format!("{}-{}", resource.id_prefix, random_word(ID_BYTES)?))
+}
+
+/// Random bytes as digits and small letters, without those that look alike; eight characters for five bytes.
+pub(crate) fn random_word(bytes: usize) -> Result<String, Error> {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut random = vec![0; bytes];
+    getrandom::fill(&mut random).map_err(|error| Error::damaged("the system's source of random numbers", error))?;
+    let mut word = String::with_capacity(bytes * 8 / 5);
+    for five in random.chunks(5) {
+        let number = five.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        for at in (0..five.len() * 8 / 5).rev() {
+            word.push(ALPHABET[(number >> (at * 5) & 31) as usize] as char);
+        }
+    }
+    Ok(word)
+}

@@ -1,0 +1,71 @@
+//! One order's driver: the answer to a plain GET, and the door to the WebSocket of the same path.
+
+use crate::delivery::Delivery;
+use crate::place::DriverLocation;
+use crate::{Tracking, order_socket, problems};
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use drover_access::Caller;
+use drover_answer::{Problem, ProblemKind, ReadProblems};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OrderQuery {
+    /// `1`: a WebSocket is subscribed from the start, without a message.
+    subscribe: Option<String>,
+}
+
+/// Where the driver of an order is, while it is out for delivery.
+///
+/// As a WebSocket: send `{"action":"subscribe","order_id":…}`, or connect with `?subscribe=1`. You get
+/// `{"type":"status","status":…}` whenever the delivery's status changes, `{"driver_id","latitude","longitude","timestamp","speed","heading"}`
+/// whenever the driver moves while the order is out for delivery, and `{"type":"ended","status":…}` before the server
+/// closes because the delivery is over. An `order_id` other than that of the path is an error, and closes with 1008.
+#[utoipa::path(
+    get, path = "/api/v1/orders/{order_id}/driver-location", tag = "following",
+    params(("order_id" = String, Path, description = "the order's number, or the delivery's id", example = "order-1001"), OrderQuery),
+    responses((status = 200, body = DriverLocation, description = "where the driver is"),
+              (status = 101, description = "a WebSocket"), ReadProblems)
+)]
+pub(crate) async fn driver_location(
+    State(tracking): State<Tracking>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+    query: Result<Query<OrderQuery>, QueryRejection>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let (Path(order_id), Query(query)) = (path?, query?);
+    match upgrade {
+        Err(_) => Ok(Json(location(&tracking, &caller, &order_id).await?).into_response()),
+        Ok(upgrade) => {
+            let delivery = tracking.delivery_for(&caller, &order_id).await?;
+            let listener = tracking.0.hub.join(Some(caller.clone())).map_err(problems::full)?;
+            let subscribed = query.subscribe.is_some_and(|word| word == "1" || word == "true");
+            let follower = order_socket::Follower::new(tracking, caller, order_id, delivery, listener);
+            Ok(crate::wire::small(upgrade).on_upgrade(move |socket| follower.serve(socket, subscribed)))
+        }
+    }
+}
+
+async fn location(tracking: &Tracking, caller: &Caller, order_id: &str) -> Result<DriverLocation, Problem> {
+    let delivery = tracking.delivery_for(caller, order_id).await?;
+    let (driver, place) = tracking.driver_place(&delivery).ok_or_else(|| not_there(order_id, &delivery))?;
+    Ok(DriverLocation::new(&driver, &place, delivery.status))
+}
+
+/// Only for those who may know that the order exists.
+fn not_there(order_id: &str, delivery: &Delivery) -> Problem {
+    if delivery.is_out() {
+        let message = format!("order {order_id} is {}, but the driver's position is not known yet", delivery.status);
+        return Problem::new(ProblemKind::NotFound, "no_location", message, "ask again in a moment");
+    }
+    let message =
+        format!("order {order_id} is {}; its driver can be followed while it is out for delivery", delivery.status);
+    Problem::new(ProblemKind::NotFound, "not_out_for_delivery", message, "ask again when it is out for delivery")
+}

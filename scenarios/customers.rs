@@ -1,0 +1,156 @@
+//! A customer and his order, on a node that asks for credentials: he sees the driver while the order is out for delivery
+//! and at no other time, by HTTP and by WebSocket; nobody else does; and it ends with the delivery.
+
+mod harness;
+
+use harness::{Node, folder, now_ms};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+struct World {
+    node: Node,
+    admin: String,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    /// Two customers with an order each, both with the driver d-1, who has reported.
+    fn new() -> World {
+        let folder = folder();
+        let (node, admin) = Node::secured(&folder.path().join("data"), &[], &[("DROVER_DEVICE_REQUESTS_PER_S", "0")]);
+        let by_admin = node.asked_by(&admin);
+        by_admin.make("fleets", &json!({"id": "north", "name": "North"}));
+        by_admin.make("drivers", &json!({"id": "d-1", "fleet_id": "north", "name": "Ada Byron"}));
+        for n in 1..=2 {
+            by_admin.make("customers", &json!({"id": format!("c-{n}"), "fleet_id": "north", "name": format!("Bo {n}")}));
+            by_admin.make("deliveries", &json!({"id": format!("del-{n}"), "order_id": format!("o-{n}"),
+                "fleet_id": "north", "customer_id": format!("c-{n}"), "driver_id": "d-1"}));
+        }
+        let world = World { node, admin, _folder: folder };
+        world.drives(41.15);
+        world
+    }
+
+    fn customer(&self, n: u32) -> String {
+        let more = json!({"role": "customer", "customer_id": format!("c-{n}")});
+        self.node.asked_by(&self.admin).user(&format!("bo{n}@example.com"), &more)
+    }
+
+    fn drives(&self, latitude: f64) {
+        let body = json!({"latitude": latitude, "longitude": -8.61, "order_id": "o-2", "timestamp": now_ms()});
+        self.node.asked_by(&self.admin).post("/api/v1/drivers/d-1/location", body.to_string()).expect(202);
+    }
+
+    fn becomes(&self, delivery: &str, status: &str) {
+        let path = format!("/api/v1/deliveries/{delivery}/status");
+        let body = json!({"status": status}).to_string();
+        let answer = self.node.asked_by(&self.admin).ask("PUT", &path, body);
+        assert_eq!(answer.status, 200, "{status}: {}", answer.text());
+    }
+
+    fn out_for_delivery(&self, delivery: &str) {
+        ["assigned", "picked_up", "out_for_delivery"].iter().for_each(|status| self.becomes(delivery, status));
+    }
+
+    fn driver_of(&self, order: &str, token: &str) -> harness::Answer {
+        self.node.asked_by(token).get(&format!("/api/v1/orders/{order}/driver-location"))
+    }
+}
+
+#[test]
+fn a_customer_sees_his_driver_only_while_his_order_is_out() {
+    let world = World::new();
+    let (one, two) = (world.customer(1), world.customer(2));
+    assert_eq!(world.driver_of("o-1", &one).status, 404, "it is not out yet");
+    world.out_for_delivery("del-1");
+    let seen = world.driver_of("o-1", &one).expect(200);
+    assert_eq!((&seen["driver_id"], &seen["latitude"]), (&json!("d-1"), &json!(41.15)), "{seen}");
+    // What the driver's phone says of an order opens nothing: o-2 is not out.
+    assert_eq!(world.driver_of("o-2", &two).status, 404);
+    assert_eq!(world.driver_of("o-1", &two).status, 404, "somebody else's order");
+    assert_eq!(world.driver_of("o-none", &two).status, 404);
+    assert_eq!(world.node.get("/api/v1/orders/o-1/driver-location").status, 401);
+    for path in ["/api/v1/drivers/d-1/location", "/api/v1/drivers/nearby?lat=41&lng=-8", "/api/v1/live"] {
+        assert_eq!(world.node.asked_by(&one).get(path).status, 403, "{path}");
+    }
+    world.becomes("del-1", "arrived");
+    world.becomes("del-1", "delivered");
+    assert_eq!(world.driver_of("o-1", &one).status, 404, "it is over");
+}
+
+#[test]
+fn the_socket_of_an_order_ends_within_a_second_of_its_delivery() {
+    let world = World::new();
+    let (one, two) = (world.customer(1), world.customer(2));
+    world.out_for_delivery("del-1");
+    let mut socket = world.node.socket(&format!("/api/v1/orders/o-1/driver-location?access_token={one}"));
+    socket.send(json!({"action": "subscribe", "order_id": "o-1"}));
+    let place = |message: &Value| message["latitude"].as_f64();
+    let first = next_place(&mut socket);
+    assert_eq!(place(&first), Some(41.15), "{first}");
+    let moved = Instant::now();
+    world.drives(41.20);
+    let next = next_place(&mut socket);
+    assert_eq!((place(&next), &next["driver_id"]), (Some(41.20), &json!("d-1")), "{next}");
+    assert!(moved.elapsed() < Duration::from_secs(2), "{:?}", moved.elapsed());
+    let mut foreign = world.node.socket(&format!("/api/v1/orders/o-1/driver-location?access_token={two}"));
+    foreign.send(json!({"action": "subscribe", "order_id": "o-1"}));
+    foreign.await_end();
+    world.becomes("del-1", "arrived");
+    world.becomes("del-1", "delivered");
+    let delivered = Instant::now();
+    world.drives(41.25);
+    let mut heard = Vec::new();
+    while let Some(message) = socket.next_within(Duration::from_secs(1)) {
+        assert_ne!(place(&message), Some(41.25), "the position after the delivery");
+        let is_end = message["type"] == "ended";
+        heard.push(message);
+        if is_end {
+            break;
+        }
+    }
+    assert!(heard.iter().any(|message| message["type"] == "ended"), "{heard:?}");
+    assert!(delivered.elapsed() < Duration::from_secs(1), "{:?}", delivered.elapsed());
+}
+
+fn next_place(socket: &mut harness::Socket) -> Value {
+    loop {
+        let message = socket.next();
+        if message["latitude"].is_number() {
+            return message;
+        }
+    }
+}
+
+#[test]
+fn whoever_has_the_number_of_a_parcel_sees_its_status_and_no_more_than_that() {
+    let world = World::new();
+    let made = world.node.asked_by(&world.admin).get("/api/v1/deliveries/del-1").expect(200);
+    let number = made["data"]["tracking_number"].as_str().expect("a number").to_owned();
+    assert!(number.len() >= 16, "{number}");
+    let track = |number: &str| world.node.get(&format!("/api/v1/track/{number}"));
+    let before = track(&number).expect(200).to_string();
+    assert!(before.contains("created") && !before.contains("41.15"), "{before}");
+    world.out_for_delivery("del-1");
+    let out = track(&number).expect(200).to_string();
+    assert!(out.contains("41.15") && out.contains("Ada"), "{out}");
+    for personal in ["Byron", "Bo 1", "c-1", "d-1"] {
+        assert!(!out.contains(personal), "{personal} in {out}");
+    }
+    assert_eq!(track("0123456789abcdef").status, 404);
+}
+
+#[test]
+fn logging_out_ends_what_was_open() {
+    let world = World::new();
+    let dispatcher = json!({"role": "dispatcher", "fleets": ["north"]});
+    let token = world.node.asked_by(&world.admin).user("ann@example.com", &dispatcher);
+    let mut watching = world.node.socket(&format!("/api/v1/live?access_token={token}"));
+    while watching.next()["type"] != "snapshot" {}
+    let out = world.node.asked_by(&token).post("/api/v1/auth/logout", "");
+    assert!((200..300).contains(&out.status), "{}", out.text());
+    let left = Instant::now();
+    assert_eq!(watching.await_end(), Some(1008));
+    assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+    assert_eq!(world.node.asked_by(&token).get("/api/v1/auth/me").status, 401);
+}

@@ -1,0 +1,157 @@
+// A list as a table; on narrow pages each row is a card. Draws loading, nothing and failed as well.
+
+import { Button, IconButton, LinearProgress, Menu, MenuItem, Skeleton } from '@mui/material';
+import { type ReactNode, useState } from 'react';
+import type { Listed, Problem } from '../api/client';
+import type { Pagination } from '../api/types';
+import { whole } from '../format';
+import { BackIcon, ForwardIcon, MoreIcon } from '../icons';
+import { strings } from '../strings';
+import { Failed } from './Trouble';
+
+const words = strings.page;
+const SKELETON_ROWS = ['a', 'b', 'c', 'd'];
+
+export interface Column<Row> {
+  label: string;
+  cell: (row: Row) => ReactNode;
+}
+
+export interface Action {
+  label: string;
+  danger?: boolean;
+  act: () => void;
+}
+
+interface Props<Row> {
+  label: string;
+  columns: readonly Column<Row>[];
+  answered: { data: Listed<Row> | null; problem: Problem | null; busy: boolean; again: () => void };
+  idOf: (row: Row) => string;
+  nameOf: (row: Row) => string;
+  actions?: (row: Row) => Action[];
+  empty: ReactNode;
+  onPage?: (page: number) => void;
+}
+
+export function Table<Row>(props: Props<Row>) {
+  const { label, columns, answered, empty, onPage } = props;
+  const { data, problem, busy, again } = answered;
+  if (problem) return <Failed problem={problem} again={again} />;
+  if (data?.rows.length === 0 && !busy) return <div className="blank quiet">{empty}</div>;
+  return (
+    <div aria-busy={busy} className="table-box">
+      {busy && data && <LinearProgress aria-label={words.loading} />}
+      <table className="table" aria-label={label}>
+        <thead>
+          <tr>
+            {columns.map((column) => (
+              <th key={column.label} scope="col">
+                {column.label}
+              </th>
+            ))}
+            {props.actions && <td />}
+          </tr>
+        </thead>
+        <tbody>
+          {data ? (
+            data.rows.map((row) => <Line key={props.idOf(row)} row={row} {...props} />)
+          ) : (
+            <Waiting columns={columns.length + 1} />
+          )}
+        </tbody>
+      </table>
+      {data?.pagination && onPage && <Pager {...data.pagination} onPage={onPage} />}
+    </div>
+  );
+}
+
+function Waiting({ columns }: { columns: number }) {
+  return SKELETON_ROWS.map((row) => (
+    <tr key={row}>
+      <td colSpan={columns}>
+        <Skeleton height={22} aria-label={words.loading} />
+      </td>
+    </tr>
+  ));
+}
+
+function Line<Row>({ row, columns, actions, nameOf }: Props<Row> & { row: Row }) {
+  const offered = actions?.(row);
+  return (
+    <tr>
+      {columns.map((column) => (
+        <td key={column.label} data-label={column.label}>
+          <span>{column.cell(row)}</span>
+        </td>
+      ))}
+      {offered && (
+        <td className="row-actions">{offered.length > 0 && <RowMenu name={nameOf(row)} actions={offered} />}</td>
+      )}
+    </tr>
+  );
+}
+
+function RowMenu({ name, actions }: { name: string; actions: Action[] }) {
+  const [at, setAt] = useState<HTMLElement | null>(null);
+  return (
+    <>
+      <IconButton
+        size="small"
+        aria-label={words.actions(name)}
+        aria-haspopup="menu"
+        onClick={(event) => setAt(event.currentTarget)}
+      >
+        <MoreIcon size={18} />
+      </IconButton>
+      <Menu anchorEl={at} open={at !== null} onClose={() => setAt(null)}>
+        {actions.map(({ label, danger, act }) => (
+          <MenuItem
+            key={label}
+            dense
+            sx={danger ? { color: 'error.main' } : {}}
+            onClick={() => {
+              setAt(null);
+              act();
+            }}
+          >
+            {label}
+          </MenuItem>
+        ))}
+      </Menu>
+    </>
+  );
+}
+
+function Pager({ page, limit, total, onPage }: Pagination & { onPage: (page: number) => void }) {
+  const last = Math.max(1, Math.ceil(total / limit));
+  if (last === 1) return null;
+  const from = (page - 1) * limit + 1;
+  return (
+    <nav className="pager">
+      <IconButton size="small" aria-label={words.previous} disabled={page <= 1} onClick={() => onPage(page - 1)}>
+        <BackIcon size={18} />
+      </IconButton>
+      <span className="numbers" aria-live="polite">
+        {words.range(whole(from), whole(Math.min(from + limit - 1, total)), whole(total))}
+      </span>
+      <IconButton size="small" aria-label={words.next} disabled={page >= last} onClick={() => onPage(page + 1)}>
+        <ForwardIcon size={18} />
+      </IconButton>
+    </nav>
+  );
+}
+
+/** "No vehicles yet." with the button that changes it. */
+export function Nothing({ text, action, act }: { text: string; action?: string; act?: () => void }) {
+  return (
+    <>
+      <p>{text}</p>
+      {action && (
+        <Button variant="outlined" size="small" onClick={act}>
+          {action}
+        </Button>
+      )}
+    </>
+  );
+}
