@@ -28,7 +28,11 @@ enum Reaches {
 }
 
 /// No limits on requests: this walks a thousand of them.
-const QUICK: [(&str, &str); 2] = [("DROVER_CALLER_REQUESTS_PER_S", "0"), ("DROVER_DEVICE_REQUESTS_PER_S", "0")];
+const QUICK: [(&str, &str); 3] = [
+    ("DROVER_CALLER_REQUESTS_PER_S", "0"),
+    ("DROVER_DEVICE_REQUESTS_PER_S", "0"),
+    ("DROVER_ADDRESS_REQUESTS_PER_S", "0"),
+];
 
 /// Two fleets with a vehicle, a driver, a station, a customer and a delivery each, and somebody of every role.
 fn world(node: &Node, admin: &str) -> Vec<(&'static str, Reaches, String)> {
@@ -37,11 +41,17 @@ fn world(node: &Node, admin: &str) -> Vec<(&'static str, Reaches, String)> {
         admin.make("fleets", &json!({"id": fleet, "name": fleet}));
         admin.make("vehicles", &json!({"id": format!("v-{fleet}"), "fleet_id": fleet, "registration_number": fleet}));
         admin.make("drivers", &json!({"id": format!("d-{fleet}"), "fleet_id": fleet, "name": format!("Ada {fleet}")}));
-        admin.make("stations", &json!({"id": format!("s-{fleet}"), "fleet_id": fleet, "name": fleet,
-                   "latitude": 41.0, "longitude": -8.0}));
+        admin.make(
+            "stations",
+            &json!({"id": format!("s-{fleet}"), "fleet_id": fleet, "name": fleet,
+                   "latitude": 41.0, "longitude": -8.0}),
+        );
         admin.make("customers", &json!({"id": format!("c-{fleet}"), "fleet_id": fleet, "name": format!("Bo {fleet}")}));
-        admin.make("deliveries", &json!({"id": format!("del-{fleet}"), "order_id": format!("o-{fleet}"),
-                   "fleet_id": fleet, "customer_id": format!("c-{fleet}"), "driver_id": format!("d-{fleet}")}));
+        admin.make(
+            "deliveries",
+            &json!({"id": format!("del-{fleet}"), "order_id": format!("o-{fleet}"),
+                   "fleet_id": fleet, "customer_id": format!("c-{fleet}"), "driver_id": format!("d-{fleet}")}),
+        );
     }
     let now = now_ms();
     let reports: Vec<Value> = ["north", "south"]
@@ -147,6 +157,10 @@ fn every_route_asks_every_role_for_what_the_table_says() {
                 if roles.contains(*role) || *is_public || path.contains("/auth/") {
                     continue;
                 }
+            }
+            // What is watched has no end to wait for; here is only who may not.
+            if path == "/api/v1/live" && roles.contains(*role) {
+                continue;
             }
             let answer = node.asked_by(token).ask(&method, &own, body);
             let scoped_key = *role == "integration";

@@ -9,7 +9,11 @@ use std::path::Path;
 use std::process::Command;
 
 /// No limits on requests, or every answer would be 429.
-const QUICK: [(&str, &str); 2] = [("DROVER_CALLER_REQUESTS_PER_S", "0"), ("DROVER_DEVICE_REQUESTS_PER_S", "0")];
+const QUICK: [(&str, &str); 3] = [
+    ("DROVER_CALLER_REQUESTS_PER_S", "0"),
+    ("DROVER_DEVICE_REQUESTS_PER_S", "0"),
+    ("DROVER_ADDRESS_REQUESTS_PER_S", "0"),
+];
 /// Requests made of each operation, beside those that the description's examples and limits ask for.
 const RANDOM: &str = "10";
 
@@ -59,7 +63,11 @@ fn explore(node: &Node, folder: &Path, token: Option<&str>) -> u64 {
     command.args(["--checks", "response_schema_conformance"]);
     command.args(["--phases", "examples,coverage,fuzzing", "--max-examples", RANDOM, "--workers", "1"]);
     command.args(["--exclude-path-regex", LEFT_OUT, "--seed", "20261122", "--request-timeout", "30"]);
-    command.args(["--report", "har", "--report-har-path"]).arg(&report).args(["--no-color", "--suppress-health-check", "all"]);
+    command.args(["--report", "har", "--report-har-path"]).arg(&report).args([
+        "--no-color",
+        "--suppress-health-check",
+        "all",
+    ]);
     if let Some(token) = token {
         command.args(["--header", &format!("Authorization: Bearer {token}")]);
     }
@@ -68,4 +76,29 @@ fn explore(node: &Node, folder: &Path, token: Option<&str>) -> u64 {
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     let har: Value = serde_json::from_slice(&std::fs::read(&report).expect("the record of requests")).expect("JSON");
     har["log"]["entries"].as_array().map_or(0, Vec::len) as u64
+}
+
+/// `DROVER_WRITE_DOCS=1 cargo test --release --workspace --test described types` makes them anew.
+#[test]
+fn the_types_of_the_page_are_made_of_what_is_served() {
+    let folder = folder();
+    let node = Node::start(&folder.path().join("data"));
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web");
+    let made = folder.path().join("api.ts");
+    let output = Command::new(web.join("node_modules/.bin/openapi-typescript"))
+        .current_dir(&web)
+        .arg(format!("{}/api/v1/openapi.json", node.url()))
+        .arg("--output")
+        .arg(&made)
+        .output()
+        .expect("openapi-typescript is installed with the page");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let made = std::fs::read_to_string(&made).expect("the types");
+    let path = web.join("shared/api.ts");
+    if std::env::var_os("DROVER_WRITE_DOCS").is_some() {
+        std::fs::create_dir_all(web.join("shared")).and_then(|()| std::fs::write(&path, &made)).expect("the file");
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let how = "DROVER_WRITE_DOCS=1 cargo test --release --workspace --test described types";
+    assert!(kept == made, "web/shared/api.ts is stale: {how}");
 }

@@ -70,7 +70,8 @@ impl Node {
 
     /// A node that asks for credentials, at its first start, and its administrator, logged in with a password of his own.
     pub fn secured(data: &Path, doors: &[(&str, &str)], settings: &[(&str, &str)]) -> (Node, String) {
-        let doors: Vec<_> = [("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0")].into_iter().chain(doors.iter().copied()).collect();
+        let doors: Vec<_> =
+            [("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0")].into_iter().chain(doors.iter().copied()).collect();
         let node = Node::start_as(false, data, &doors, settings);
         let messages = node.messages();
         let said = messages.lines().find_map(|line| line.trim().strip_prefix("first administrator: "));
@@ -85,7 +86,8 @@ impl Node {
 
     /// The same folder again, with the administrator that it has by now.
     pub fn secured_again(data: &Path, doors: &[(&str, &str)], settings: &[(&str, &str)]) -> (Node, String) {
-        let doors: Vec<_> = [("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0")].into_iter().chain(doors.iter().copied()).collect();
+        let doors: Vec<_> =
+            [("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0")].into_iter().chain(doors.iter().copied()).collect();
         let node = Node::start_as(false, data, &doors, settings);
         let token = node.log_in("admin@localhost", ADMIN_PASSWORD);
         (node, token)
@@ -95,7 +97,8 @@ impl Node {
     #[track_caller]
     pub fn log_in(&self, email: &str, password: &str) -> String {
         let proof = serde_json::json!({"email": email, "password": password}).to_string();
-        let answer = self.post("/api/v1/auth/login", proof).expect(200);
+        let json = [("content-type", "application/json")];
+        let answer = self.post_with("/api/v1/auth/login", &json, proof).expect(200);
         answer["access_token"].as_str().expect("an access token").to_owned()
     }
 

@@ -101,7 +101,7 @@ const OTHERS: &[(&str, &str, Needs, Audit)] = &[
     ("GET", "/api/v1/orders/{order_id}", Needs::May(OrdersRead), Audit::No),
     ("GET", "/api/v1/track/{tracking_number}", Needs::Public, Audit::No),
     ("GET", "/api/v1/track/{tracking_number}/live", Needs::Public, Audit::No),
-    ("GET", "/api/v1/events", Needs::May(OrdersWatch), Audit::No),
+    ("GET", "/api/v1/events", Needs::Login, Audit::No),
     // Records, beyond the usual routes.
     ("GET", "/stations", Needs::May(FleetRead), Audit::No),
     ("GET", "/stations/{station_id}", Needs::May(FleetRead), Audit::No),

@@ -34,13 +34,7 @@ const NOBODY: Duration = Duration::from_millis(20);
 const COMMAND_MAX_BYTES: usize = 64 * 1024;
 
 /// One page of the live state for a subscription to `filter`; the cursor begins with 0.
-pub fn live_page(
-    live: &Live,
-    sight: &Sight,
-    filter: &str,
-    cursor: u64,
-    sink: &mut dyn FnMut(Message),
-) -> Option<u64> {
+pub fn live_page(live: &Live, sight: &Sight, filter: &str, cursor: u64, sink: &mut dyn FnMut(Message)) -> Option<u64> {
     if let Some((kind, id)) = exact(filter) {
         if sight.sees(kind, id) {
             live.get(kind, id, |seen| sink(message(seen)));

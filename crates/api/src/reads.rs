@@ -169,9 +169,11 @@ async fn nearby(
 
 /// The same for kinds whose records have addresses of their own: there, `nearby` would look like the id of a record.
 fn nearby_of(kinds: &'static str) -> MethodRouter<Live> {
-    get(move |State(live): State<Live>, Seeing(sight): Seeing, query: Result<Query<Nearby>, QueryRejection>| async move {
-        near(live, sight, kinds, query?.0).await
-    })
+    get(
+        move |State(live): State<Live>, Seeing(sight): Seeing, query: Result<Query<Nearby>, QueryRejection>| async move {
+            near(live, sight, kinds, query?.0).await
+        },
+    )
 }
 
 async fn near(live: Live, sight: Sight, kinds: &str, query: Nearby) -> Result<Response, Problem> {

@@ -124,7 +124,8 @@ impl Auth {
         store::delete(work.on(), What::Token, id).await?;
         work.touch(What::Token, id);
         let fleet = self.fleet_of(token.kind, &token.device);
-        let change = Noted { before: Some(token.record()), version: 2, ..noted(&token, &caller.subject, "remove", &fleet) };
+        let change =
+            Noted { before: Some(token.record()), version: 2, ..noted(&token, &caller.subject, "remove", &fleet) };
         work.note(change).await?;
         work.commit().await
     }
@@ -159,7 +160,8 @@ impl Auth {
         let record = serde_json::json!({
             "serial": &*issued.serial, "kind": kind.name(), "device_id": device, "expires_ms": issued.expires_ms,
         });
-        let entry = Entry { after: Some(record), ..self.certificate_entry(caller, "certificates.create", &issued.serial) };
+        let entry =
+            Entry { after: Some(record), ..self.certificate_entry(caller, "certificates.create", &issued.serial) };
         self.0.ledger.append(Entry { fleet: self.fleet_text(kind, device), ..entry }).await?;
         Ok(issued)
     }
@@ -206,10 +208,15 @@ impl Auth {
     fn has_room(&self, kind: Kind, device: &str) -> Result<(), Error> {
         let memory = self.0.memory.read();
         if memory.tokens.len() >= TOKENS_MAX {
-            return Err(Error::invalid("id", format!("there are {TOKENS_MAX} device tokens already, which is the most")));
+            return Err(Error::invalid(
+                "id",
+                format!("there are {TOKENS_MAX} device tokens already, which is the most"),
+            ));
         }
         match memory.tokens_of(kind, device) >= TOKENS_OF_DEVICE_MAX {
-            true => Err(Error::invalid("id", format!("this device has {TOKENS_OF_DEVICE_MAX} tokens, which is the most"))),
+            true => {
+                Err(Error::invalid("id", format!("this device has {TOKENS_OF_DEVICE_MAX} tokens, which is the most")))
+            }
             false => Ok(()),
         }
     }

@@ -6,7 +6,9 @@ use drover_access::{Needs, routes};
 use drover_answer::ErrorEnvelope;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{ContentBuilder, Object, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder, Type};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -62,7 +64,9 @@ fn describe(operation: &mut Operation, needs: Needs, envelope: &str) {
     operation.security = Some([BEARER, KEY, COOKIE_AUTH].map(|name| SecurityRequirement::new(name, none)).into());
     add(operation, "401", problem(envelope, "no credentials, or none that are good"));
     let forbidden = match needs {
-        Needs::May(permission) => format!("the permission `{}` is missing, or what else the answer says", permission.name()),
+        Needs::May(permission) => {
+            format!("the permission `{}` is missing, or what else the answer says", permission.name())
+        }
         _ => "the password must be changed first, or what else the answer says".to_owned(),
     };
     add(operation, "403", problem(envelope, &forbidden));
@@ -79,8 +83,10 @@ fn problem(envelope: &str, description: &str) -> Response {
 }
 
 fn too_many(envelope: &str) -> Response {
-    let mut response = problem(envelope, "too many requests, or too many failures; `Retry-After` says how long to wait");
-    let seconds = HeaderBuilder::new().schema(Some(Object::with_type(Type::Integer))).description(Some("seconds to wait"));
+    let mut response =
+        problem(envelope, "too many requests, or too many failures; `Retry-After` says how long to wait");
+    let seconds =
+        HeaderBuilder::new().schema(Some(Object::with_type(Type::Integer))).description(Some("seconds to wait"));
     response.headers.insert("Retry-After".into(), seconds.build().into());
     response
 }

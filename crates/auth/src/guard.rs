@@ -1,10 +1,10 @@
 //! The guard: stands before every route, finds out who asks, and lets through what the table of routes allows. What a
 //! handler shows of it is the handler's matter.
 
+use crate::Auth;
 use crate::credentials::{Found, Via, now_us};
 use crate::limits::Taken;
 use crate::login::site_of;
-use crate::Auth;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::uri::PathAndQuery;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, Uri, header};
@@ -88,6 +88,7 @@ impl Auth {
         let passed = self.judge(found, had_credentials, row, request);
         if let Ok(Passed { caller: Some(caller), .. }) = &passed {
             request.extensions_mut().insert(caller.clone());
+            request.extensions_mut().insert(self.until(caller));
         }
         request.extensions_mut().insert(self.0.directory.clone());
         (passed, taken)
@@ -134,7 +135,8 @@ impl Auth {
         if let Some(secret) = in_query {
             return (self.by_secret(&secret), true);
         }
-        let certificate = request.extensions().get::<ConnectInfo<Peer>>().and_then(|peer| peer.0.certificate.as_deref());
+        let certificate =
+            request.extensions().get::<ConnectInfo<Peer>>().and_then(|peer| peer.0.certificate.as_deref());
         if let Some(found) = certificate.and_then(|der| self.by_certificate(der)) {
             return (Some(found), true);
         }
@@ -183,7 +185,9 @@ impl Auth {
         let is_person = matches!(asset, Some((Kind::Driver | Kind::Rider, _)));
         let (action, subject) = match (row.audit, &asset) {
             (Audit::No, _) => return,
-            (Audit::OfPersons, Some((kind, id))) if is_person => ("location.read".into(), format!("{kind}/{}", decoded(id))),
+            (Audit::OfPersons, Some((kind, id))) if is_person => {
+                ("location.read".into(), format!("{kind}/{}", decoded(id)))
+            }
             (Audit::OfPersons, _) => return,
             (Audit::Always, _) => (action_of(row), path.trim_start_matches("/api/v1/").to_owned()),
         };
@@ -326,7 +330,7 @@ fn methods_of(template: &str) -> String {
 
 fn no_row(method: &Method, template: &str) -> Problem {
     if routes().iter().any(|row| row.path == template) {
-        let message = format!("{method} is not possible here");
+        let message = format!("{method} is not possible at {template}");
         return Problem::new(ProblemKind::MethodNotAllowed, "method_not_allowed", message, "see /docs");
     }
     tracing::error!(%method, path = template, "a route has no row in the table of routes: nobody gets through");

@@ -121,7 +121,13 @@ pub(crate) struct Key {
 
 impl Key {
     /// The caller that a key is.
-    pub(crate) fn caller_of(id: &str, name: &str, scopes: Permissions, fleets: &[Arc<str>], all_fleets: bool) -> Caller {
+    pub(crate) fn caller_of(
+        id: &str,
+        name: &str,
+        scopes: Permissions,
+        fleets: &[Arc<str>],
+        all_fleets: bool,
+    ) -> Caller {
         Caller::new(Principal {
             subject: format!("key/{id}"),
             name: name.to_owned(),

@@ -4,11 +4,16 @@ use crate::error::Error;
 use crate::rows::some;
 use crate::users::time_text;
 use crate::{Auth, memory::Login};
-use drover_access::{Caller, Principal};
+use drover_access::{Caller, Principal, Until};
 use drover_answer::now_ms;
 use serde::Serialize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
 use utoipa::ToSchema;
+
+/// How often it is looked whether access has run out by itself.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// A login that goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -72,6 +77,15 @@ impl Auth {
         }
         memory.login(session, now).is_some_and(|login| *login.caller == *principal)
     }
+
+    /// What resolves when the access by which somebody came ends.
+    pub fn until(&self, caller: &Caller) -> Until {
+        if self.0.settings.dev {
+            return Until::default();
+        }
+        let (auth, caller) = (self.clone(), caller.clone());
+        Until::new(move || Box::pin(wait_for_end(auth.clone(), caller.clone())))
+    }
 }
 
 fn view(login: &Login, current: Option<&str>) -> SessionView {
@@ -84,5 +98,20 @@ fn view(login: &Login, current: Option<&str>) -> SessionView {
         address: some(&session.address).map(Into::into),
         agent: some(&session.agent).map(Into::into),
         current: current == Some(&*session.id),
+    }
+}
+
+/// Resolves when the caller's access ends: told of, or by its time.
+async fn wait_for_end(auth: Auth, caller: Caller) {
+    let mut ended = auth.ended();
+    while auth.is_live(&caller) {
+        loop {
+            match tokio::time::timeout(LOOK_EVERY, ended.recv()).await {
+                Ok(Ok(other)) if other.subject != caller.subject => {}
+                // His own, or some that were missed; or it may have run out by itself.
+                Ok(Ok(_) | Err(RecvError::Lagged(_))) | Err(_) => break,
+                Ok(Err(RecvError::Closed)) => return,
+            }
+        }
     }
 }

@@ -65,12 +65,8 @@ impl Signer {
     /// Reads the keys in this folder, or makes the first. Only its owner can read the file.
     pub(crate) fn open(folder: &Path, token_ms: i64) -> io::Result<Signer> {
         fs::create_dir_all(folder)?;
-        let signer = Signer {
-            path: folder.join(FILE),
-            token_ms,
-            keys: RwLock::new(Vec::new()),
-            read_ms: AtomicI64::new(0),
-        };
+        let signer =
+            Signer { path: folder.join(FILE), token_ms, keys: RwLock::new(Vec::new()), read_ms: AtomicI64::new(0) };
         if signer.path.exists() {
             signer.read_again()?;
         }
@@ -136,10 +132,12 @@ impl Signer {
     fn look_for_new_keys(&self, now_ms: i64) {
         let last = self.read_ms.load(Ordering::Relaxed);
         let due = now_ms - last >= READ_AGAIN_MS;
-        if due && self.read_ms.compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            if let Err(error) = self.read_again() {
-                tracing::warn!(%error, path = %self.path.display(), "the signing keys cannot be read again");
-            }
+        let is_ours = || self.read_ms.compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if due
+            && is_ours()
+            && let Err(error) = self.read_again()
+        {
+            tracing::warn!(%error, path = %self.path.display(), "the signing keys cannot be read again");
         }
     }
 
@@ -193,7 +191,8 @@ mod tests {
         assert_eq!(signer.verify(&token, 1_000_000 + TOKEN_MS), None, "it has ended");
         let (head, rest) = token.split_once('.').expect("three parts");
         let (body, tag) = rest.split_once('.').expect("three parts");
-        let other = String::from_utf8(URL_SAFE_NO_PAD.decode(body).expect("base64")).expect("text").replace("u-1", "u-2");
+        let other =
+            String::from_utf8(URL_SAFE_NO_PAD.decode(body).expect("base64")).expect("text").replace("u-1", "u-2");
         let forged = format!("{head}.{}.{tag}", URL_SAFE_NO_PAD.encode(other));
         assert_eq!(signer.verify(&forged, 1_000_000), None, "changed");
         let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);

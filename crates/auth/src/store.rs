@@ -410,7 +410,8 @@ pub(crate) async fn use_refresh(on: &mut AnyConnection, digest: &Digest, now_ms:
 
 /// Writes a key, new or rotated.
 pub(crate) async fn put_key(on: &mut AnyConnection, key: &Key) -> Result<(), Error> {
-    let (old_secret, old_until_ms) = key.old_secret.as_ref().map_or((String::new(), 0), |(d, at)| (write_digest(d), *at));
+    let (old_secret, old_until_ms) =
+        key.old_secret.as_ref().map_or((String::new(), 0), |(d, at)| (write_digest(d), *at));
     sqlx::query(
         "INSERT INTO api_keys (id, name, secret, old_secret, old_until_ms, scopes, fleets, all_fleets, created_by, \
          created_ms, expires_ms, used_ms, version) \

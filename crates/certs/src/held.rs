@@ -14,7 +14,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Connections by the serial number of their certificate.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Connections(Arc<Mutex<HashMap<Arc<str>, Vec<Weak<Cut>>>>>);
+pub(crate) struct Connections(Arc<Mutex<BySerial>>);
+
+type BySerial = HashMap<Arc<str>, Vec<Weak<Cut>>>;
 
 #[derive(Debug, Default)]
 struct Cut {

@@ -231,7 +231,12 @@ pub fn user(command: UserCommand) -> anyhow::Result<()> {
             put("customer_id", customer.map(Value::from));
             let made = Client::open(&node)?.call("POST", "/api/v1/users", Some(&body.into()))?;
             node.tell(&made, |made| {
-                format!("{}  {}\npassword, good once: {}", text(&made["user"], "id"), email, text(made, "one_time_password"))
+                format!(
+                    "{}  {}\npassword, good once: {}",
+                    text(&made["user"], "id"),
+                    email,
+                    text(made, "one_time_password")
+                )
             })
         }
         UserCommand::List { node } => node.list("/api/v1/users", &["id", "email", "role", "fleets", "disabled"]),
@@ -271,9 +276,7 @@ pub fn cert(command: CertCommand) -> anyhow::Result<()> {
             let (certificate, key) = (out.join(format!("{stem}.pem")), out.join(format!("{stem}.key")));
             write(&certificate, &text(&made, "certificate"), 0o644)?;
             write(&key, &text(&made, "key"), 0o600)?;
-            node.tell(&made, |made| {
-                format!("{}  {}  {}", text(made, "serial"), certificate.display(), key.display())
-            })
+            node.tell(&made, |made| format!("{}  {}  {}", text(made, "serial"), certificate.display(), key.display()))
         }
         CertCommand::List { node } => {
             node.list("/api/v1/certificates", &["serial", "kind", "id", "expires_at", "revoked_at"])
@@ -403,7 +406,8 @@ impl Client {
         }
         let body = body.map(Value::to_string).unwrap_or_default();
         let request = request.body(body).with_context(|| format!("{}{path} is no address", self.base))?;
-        let mut answer = self.agent.run(request).with_context(|| format!("the node at {} cannot be reached", self.base))?;
+        let mut answer =
+            self.agent.run(request).with_context(|| format!("the node at {} cannot be reached", self.base))?;
         let text = answer.body_mut().read_to_string().context("the node's answer cannot be read")?;
         let mut envelope: Value = serde_json::from_str(&text).unwrap_or_default();
         if answer.status().is_success() {
@@ -448,9 +452,9 @@ fn text(record: &Value, field: &str) -> String {
 }
 
 fn asset_of(text: &str) -> anyhow::Result<(&str, &str)> {
-    text.split_once('/').filter(|(kind, id)| !kind.is_empty() && !id.is_empty()).with_context(|| {
-        format!("{text:?} is no asset; write kind/id, such as driver/d-1 or station/s-1")
-    })
+    text.split_once('/')
+        .filter(|(kind, id)| !kind.is_empty() && !id.is_empty())
+        .with_context(|| format!("{text:?} is no asset; write kind/id, such as driver/d-1 or station/s-1"))
 }
 
 /// Writes a file that must not be there yet.

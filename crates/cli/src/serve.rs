@@ -75,7 +75,10 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let mut node = Node::start(&config, None).await?;
     if let Some(first) = node.first_admin().filter(|_| !config.dev) {
         // Kept nowhere else: whoever starts the node for the first time reads it here.
-        eprintln!("\n  first administrator: {} {}\n  Log in and choose a password of your own.\n", first.email, first.password);
+        eprintln!(
+            "\n  first administrator: {} {}\n  Log in and choose a password of your own.\n",
+            first.email, first.password
+        );
     }
     announce(&node)?;
     node.serve(stop_signal()?).await

@@ -48,6 +48,15 @@ fn rows_on_disk(node: &Node, id: &str) -> u64 {
     files.iter().map(count).sum()
 }
 
+/// Waits until only files of the newest snapshot are there.
+fn old_files_are_gone(node: &Node) {
+    node.wait("old files are deleted", |status| {
+        let mut files = Vec::new();
+        all_files(&node.lake(), &mut files);
+        files.len() == status.files
+    });
+}
+
 #[test]
 fn an_erased_asset_is_in_no_file_and_no_snapshot_while_its_neighbours_stay() {
     let folder = tempfile::tempdir().unwrap();
@@ -62,8 +71,8 @@ fn an_erased_asset_is_in_no_file_and_no_snapshot_while_its_neighbours_stay() {
     erase(&node.history, &erasures, erased("d-1", i64::MAX));
     assert_eq!(node.duckdb_count("id = 'd-1'"), 0);
     assert_eq!(node.duckdb_count("id = 'd-2'"), 31);
-    node.wait("old files are deleted", |_| rows_on_disk(&node, "d-1") == 0);
-    assert_eq!(rows_on_disk(&node, "d-2"), 31);
+    old_files_are_gone(&node);
+    assert_eq!((rows_on_disk(&node, "d-1"), rows_on_disk(&node, "d-2")), (0, 31));
     node.stop();
     let node = Node::start_with(folder.path(), settings(folder.path(), &erasures));
     assert_eq!(node.duckdb_count("id = 'd-1'"), 0);
@@ -103,7 +112,9 @@ fn a_lake_and_a_log_restored_from_before_forget_it_again() {
     // Erased after the copy was made; the list of erasures is kept elsewhere.
     erasures.add(erased("d-1", i64::MAX));
     let node = Node::start_with(copy.path(), settings(copy.path(), &erasures));
-    node.wait("the restored lake forgets", |_| rows_on_disk(&node, "d-1") == 0);
+    node.wait("the restored lake forgets", |status| status.erasing == 0);
+    old_files_are_gone(&node);
+    assert_eq!(rows_on_disk(&node, "d-1"), 0);
     assert_eq!(node.duckdb_count("id = 'd-1'"), 0);
     assert_eq!(node.duckdb_count("id = 'd-2'"), 12);
     assert_eq!(harness::positions(&node.history.view()).len(), 12, "nothing of it came out of the log again");

@@ -44,7 +44,7 @@ pub(crate) type Appended = Vec<(u64, bool)>;
 
 pub(crate) enum Message {
     Append(Vec<Recorded>, oneshot::Sender<Result<Appended, Error>>),
-    Note(Recorded),
+    Note(Box<Recorded>),
     Close(oneshot::Sender<()>),
 }
 
@@ -94,7 +94,7 @@ impl Queue {
         let bytes = entry.bytes();
         if !self.room.take(bytes) {
             self.room.lost(1);
-        } else if self.send(Message::Note(entry)).is_err() {
+        } else if self.send(Message::Note(Box::new(entry))).is_err() {
             self.room.give_back(bytes);
             self.room.lost(1);
         }
@@ -207,7 +207,7 @@ impl Writer {
         for message in messages.drain(..) {
             match message {
                 Message::Append(entries, reply) => waiting.push((entries, Some(reply))),
-                Message::Note(entry) => waiting.push((vec![entry], None)),
+                Message::Note(entry) => waiting.push((vec![*entry], None)),
                 Message::Close(reply) => {
                     self.receiver.close();
                     self.closing.push(reply);

@@ -176,9 +176,9 @@ impl State {
     /// Forgets every asset whose shown report is covered, as if it had never been heard. Others get new numbers, and
     /// watchers read the state again. False if there was none.
     pub fn forget(&mut self, covers: impl Fn(&Report<'_>) -> bool) -> bool {
-        let (gone, kept): (Vec<Entry>, Vec<Entry>) = std::mem::take(&mut self.entries).into_iter().partition(|entry| {
-            Report::decode(&entry.record).is_ok_and(|report| covers(&report))
-        });
+        let (gone, kept): (Vec<Entry>, Vec<Entry>) = std::mem::take(&mut self.entries)
+            .into_iter()
+            .partition(|entry| Report::decode(&entry.record).is_ok_and(|report| covers(&report)));
         *self = State::restored(kept, self.applied);
         !gone.is_empty()
     }

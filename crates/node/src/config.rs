@@ -52,6 +52,10 @@ pub struct Config {
     pub caller_requests_per_s: u32,
     /// Requests that one user or key may send at once on top of that.
     pub caller_burst_requests: u32,
+    /// Requests per second of one address without credentials, sustained; 0 sets no limit.
+    pub address_requests_per_s: u32,
+    /// Requests that one address may send at once on top of that.
+    pub address_burst_requests: u32,
     /// Issuer of OpenID logins, such as `https://login.example.com/realms/fleet`. Not set: none are offered.
     pub oidc_issuer: Option<String>,
     /// How it is called on the login page.
@@ -201,6 +205,8 @@ impl Default for Config {
             device_burst_requests: 10,
             caller_requests_per_s: 50,
             caller_burst_requests: 200,
+            address_requests_per_s: 20,
+            address_burst_requests: 100,
             oidc_issuer: None,
             oidc_name: "OpenID".into(),
             oidc_client_id: None,
@@ -361,6 +367,8 @@ impl Config {
             ("device_burst_requests", u64::from(self.device_burst_requests), 1..=1_000_000),
             ("caller_requests_per_s", u64::from(self.caller_requests_per_s), 0..=1_000_000),
             ("caller_burst_requests", u64::from(self.caller_burst_requests), 1..=1_000_000),
+            ("address_requests_per_s", u64::from(self.address_requests_per_s), 0..=1_000_000),
+            ("address_burst_requests", u64::from(self.address_burst_requests), 1..=1_000_000),
             ("mqtt_upstream_connections", u64::from(self.mqtt_upstream_connections), 1..=64),
         ] {
             if !range.contains(&value) {

@@ -23,7 +23,9 @@ impl Forgotten {
         let list = Erasures::default();
         let mut text = String::new();
         if path.try_exists().with_context(|| format!("looking for {}", path.display()))? {
-            File::open(&path).and_then(|mut file| file.read_to_string(&mut text)).with_context(|| path.display().to_string())?;
+            File::open(&path)
+                .and_then(|mut file| file.read_to_string(&mut text))
+                .with_context(|| path.display().to_string())?;
         }
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         for (number, line) in whole.lines().enumerate() {
@@ -45,7 +47,9 @@ impl Forgotten {
         if torn {
             file.set_len(text.rfind('\n').map_or(0, |end| end as u64 + 1))?;
         }
-        writeln!(file, "{line}").and_then(|()| file.sync_all()).with_context(|| format!("writing {}", path.display()))?;
+        writeln!(file, "{line}")
+            .and_then(|()| file.sync_all())
+            .with_context(|| format!("writing {}", path.display()))?;
         let folder = path.parent().context("the file is in a folder")?;
         File::open(folder).and_then(|folder| folder.sync_all()).with_context(|| format!("syncing {}", folder.display()))
     }

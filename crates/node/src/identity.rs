@@ -24,7 +24,6 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -56,10 +55,9 @@ pub struct Identity {
 impl Identity {
     /// Opens everything and begins to follow the registry. `changes` is the stream that its changes go to.
     pub async fn open(config: &Config, changes: Log) -> anyhow::Result<Identity> {
-        let vault = drover_vault::Settings {
-            folder: config.data.join("vault"),
-            root_key_file: config.root_key_file.clone(),
-        };
+        drover_ledger::describe();
+        let vault =
+            drover_vault::Settings { folder: config.data.join("vault"), root_key_file: config.root_key_file.clone() };
         let vault = Vault::open_with(&vault).context("the vault of personal data")?;
         let database = open_database(config).await?;
         let directory = Directory::default();
@@ -68,10 +66,9 @@ impl Identity {
         let authority = Authority::open(&config.data.join("authority"), config.device_ca.as_deref())
             .context("authority for devices")?;
         let settings = auth_settings(config)?;
-        let (auth, first) =
-            Auth::open(settings, database, vault, ledger.clone(), authority.clone(), directory.clone())
-                .await
-                .context("identities")?;
+        let (auth, first) = Auth::open(settings, database, vault, ledger.clone(), authority.clone(), directory.clone())
+            .await
+            .context("identities")?;
         let follower = Follower { registry: registry.clone(), ledger: ledger.clone(), changes: changes.clone() };
         let following = registry.clone();
         let tasks = vec![
@@ -206,7 +203,8 @@ async fn open_database(config: &Config) -> anyhow::Result<Database> {
 
 /// Puts the password into an address that names a user.
 fn with_password(url: &str, password: &str) -> anyhow::Result<String> {
-    let (scheme, rest) = url.split_once("://").context("registry is no address of the form postgres://USER@HOST/NAME")?;
+    let (scheme, rest) =
+        url.split_once("://").context("registry is no address of the form postgres://USER@HOST/NAME")?;
     let (user, place) = rest.split_once('@').context("registry names no user, and registry_password_file is set")?;
     let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
     Ok(format!("{scheme}://{user}:{encoded}@{place}"))
@@ -223,7 +221,7 @@ fn auth_settings(config: &Config) -> anyhow::Result<drover_auth::Settings> {
     let limits = Limits {
         device: rate(config.device_requests_per_s, config.device_burst_requests),
         caller: rate(config.caller_requests_per_s, config.caller_burst_requests),
-        ..Limits::default()
+        address: rate(config.address_requests_per_s, config.address_burst_requests),
     };
     Ok(drover_auth::Settings {
         dev: config.dev,
@@ -285,23 +283,8 @@ impl Access {
         // MQTT 5: bad user name or password.
         let caller = caller.map_err(|refused| Refusal::new(0x86, refused.to_string()))?;
         let owner = caller.subject.as_str().into();
-        let until = until(self.auth.clone(), caller.clone());
-        Ok(Admitted { caller, owner, until: Some(Box::pin(until)) })
-    }
-}
-
-/// Resolves when the caller's access ends.
-async fn until(auth: Auth, caller: Caller) {
-    let mut ended = auth.ended();
-    while auth.is_live(&caller) {
-        loop {
-            match ended.recv().await {
-                Ok(other) if other.subject != caller.subject => {}
-                // His own, or some that were missed: looked at again.
-                Ok(_) | Err(RecvError::Lagged(_)) => break,
-                Err(RecvError::Closed) => return std::future::pending().await,
-            }
-        }
+        let until = self.auth.until(&caller).ended();
+        Ok(Admitted { caller, owner, until: Some(until) })
     }
 }
 

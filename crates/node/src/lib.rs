@@ -102,7 +102,12 @@ impl Node {
         });
         let ops = Ops {
             live: live.clone(),
-            node: Arc::new(NodeFacts { region: config.region.clone(), mode: if config.dev { "dev" } else { "secured" }, epoch, demo }),
+            node: Arc::new(NodeFacts {
+                region: config.region.clone(),
+                mode: if config.dev { "dev" } else { "secured" },
+                epoch,
+                demo,
+            }),
             ready: readiness(&reports),
             metrics: meters::with_gauges(
                 render_metrics,
@@ -161,11 +166,12 @@ impl Node {
         self.mqtt.serve()?;
         let live = self.live;
         let (closing, closed) = tokio::sync::oneshot::channel::<()>();
-        let server = axum::serve(self.door, self.router.into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(async move {
-            stop.await;
-            live.end_watchers();
-            drop(closing);
-        });
+        let server = axum::serve(self.door, self.router.into_make_service_with_connect_info::<Peer>())
+            .with_graceful_shutdown(async move {
+                stop.await;
+                live.end_watchers();
+                drop(closing);
+            });
         tokio::select! {
             served = async { server.await } => served?,
             () = async { let _ended = closed.await; tokio::time::sleep(CLOSING_PATIENCE).await } => {
@@ -209,8 +215,12 @@ fn certificate(config: &Config) -> anyhow::Result<Option<ServerCertificate>> {
 
 /// The host in `https://host:port/…`.
 fn host_of(url: &str) -> Option<&str> {
-    let rest = url.split_once("://")?.1;
-    rest.split(['/', ':']).next().filter(|host| !host.is_empty())
+    let authority = url.split_once("://")?.1.split('/').next()?;
+    let host = match authority.strip_prefix('[') {
+        Some(address) => address.split(']').next()?,
+        None => authority.split(':').next()?,
+    };
+    Some(host).filter(|host| !host.is_empty())
 }
 
 fn http_tls(config: &Config, certificate: Option<&ServerCertificate>) -> anyhow::Result<Option<ServerTls>> {

@@ -2,11 +2,11 @@
 //! the connections to somebody else's broker.
 
 use crate::config::Config;
-use anyhow::Context;
-use drover_certs::{Oldest, ServerCertificate, ServerTls};
 use crate::identity::{Access, Identity};
+use anyhow::Context;
 use drover_access::{Caller, Permission, Reach, Role};
 use drover_api::mqtt::{LIVE, live_page, publish_changes};
+use drover_certs::{Oldest, ServerCertificate, ServerTls};
 use drover_ingest::Intake;
 use drover_ingest::mqtt::{NotTaken, Upstream, follow, reporting, take};
 use drover_live::Live;
@@ -215,13 +215,7 @@ impl Host for Devices {
         }
     }
 
-    fn retained(
-        &self,
-        client: &Client,
-        filter: &str,
-        cursor: u64,
-        sink: &mut dyn FnMut(Message),
-    ) -> Option<u64> {
+    fn retained(&self, client: &Client, filter: &str, cursor: u64, sink: &mut dyn FnMut(Message)) -> Option<u64> {
         let sight = &Rights::of(client)?.sight;
         live_page(&self.live, sight, filter, cursor, sink)
     }

@@ -13,8 +13,8 @@ mod city;
 use drover_history::read::{Footers, MapAt, RouteQuery, map_at, route};
 use drover_history::{History, Settings, Status, View};
 use drover_log::{Log, SegmentEngine, SegmentSettings};
-use drover_model::Kind;
-use drover_query::{Engine, Limits};
+use drover_model::{Kind, Sight};
+use drover_query::{Asker, Engine, Limits};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -113,7 +113,7 @@ fn maps(view: &View, footers: &Footers) {
     let mut times = Vec::new();
     for hour in 2..22 {
         let at_ms = city::DAY_START_MS + hour * HOUR_MS;
-        let map = MapAt { at_ms, max_age_ms: HOUR_MS, kind: None, limit: 1_000_000 };
+        let map = MapAt { at_ms, max_age_ms: HOUR_MS, kind: None, sight: Sight::All, limit: 1_000_000 };
         let began = Instant::now();
         let (assets, _) = map_at(view, footers, &map).expect("a map");
         times.push(began.elapsed());
@@ -130,7 +130,7 @@ fn averages(history: History) {
     for _ in 0..number("averages", 15) {
         let began = Instant::now();
         let rows = runtime.block_on(async {
-            let mut answer = engine.run(AVERAGES, limits.clone()).await.expect("an answer");
+            let mut answer = engine.run(AVERAGES, Asker::default(), limits.clone()).await.expect("an answer");
             answer.collect().await.expect("rows").iter().map(|batch| batch.num_rows()).sum::<usize>()
         });
         times.push(began.elapsed());

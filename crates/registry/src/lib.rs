@@ -31,7 +31,7 @@ mod writes;
 pub use check::Cell;
 pub use deliveries::{TRANSITIONS, next_statuses};
 pub use error::Error;
-pub use http::{ErasePerson, Hooks, LatestStation, Later, ReportingStations, routes};
+pub use http::{ErasePerson, Hooks, Later, LatestStation, ReportingStations, routes};
 pub use migrations::STEPS;
 pub use record::{
     Change, Comparison, DeliveryEvent, LIMIT_DEFAULT, LIMIT_MAX, Page, Query, Record, SET_BY_DROVER, Transition,

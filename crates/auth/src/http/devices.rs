@@ -262,7 +262,8 @@ async fn revoke_certificate(
     InPath(serial): InPath<String>,
     InQuery(query): InQuery<RevokeQuery>,
 ) -> Result<StatusCode, Problem> {
-    let unknown = || Problem::invalid("reason", format!("reason is one of {}", Reason::ALL.map(Reason::name).join(", ")));
+    let unknown =
+        || Problem::invalid("reason", format!("reason is one of {}", Reason::ALL.map(Reason::name).join(", ")));
     let reason = query.reason.as_deref().map_or(Some(Reason::default()), Reason::parse).ok_or_else(unknown)?;
     auth.revoke_certificate(&caller, &serial, reason).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -88,11 +88,7 @@ async fn show_key(
     params(("id" = String, Path, description = "the key's id")),
     responses((status = 204, description = "removed"), Problems)
 )]
-async fn remove_key(
-    Here(auth): Here<Auth>,
-    caller: Caller,
-    InPath(id): InPath<String>,
-) -> Result<StatusCode, Problem> {
+async fn remove_key(Here(auth): Here<Auth>, caller: Caller, InPath(id): InPath<String>) -> Result<StatusCode, Problem> {
     auth.remove_key(&caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -144,3 +144,25 @@ async fn every_route_of_identities_has_a_row_and_says_what_it_needs() {
     assert!(document["components"]["securitySchemes"]["bearerAuth"].is_object());
     assert!(document["components"]["schemas"]["ErrorEnvelope"].is_object());
 }
+
+#[tokio::test]
+async fn while_the_database_is_away_who_is_logged_in_goes_on_and_nobody_else_gets_in() {
+    let house = House::open().await;
+    let admin = house.admin().await;
+    let made = house.ask(&admin, "POST", "/api/v1/device-tokens", json!({"kind": "driver", "id": "d-1"})).await;
+    let token = made.text("/data/token");
+    house.registry.database().close().await;
+    assert_eq!(house.get(&admin, "/api/v1/vehicles").await.status, 200);
+    assert_eq!(house.get(&admin, "/api/v1/users").await.status, 200);
+    assert_eq!(house.ask(&token, "POST", "/api/v1/reports", Value::Null).await.status, 200);
+    assert_eq!(house.log_in("admin@localhost", "not the password").await.status, 401);
+    let away = house.log_in("admin@localhost", crate::house::PASSWORD).await;
+    assert_eq!((away.status.as_u16(), away.problem()), (503, "registry_away"));
+    assert_eq!(away.header("retry-after"), "5");
+    assert_eq!(
+        house.ask(&admin, "POST", "/api/v1/auth/logout", Value::Null).await.status,
+        503,
+        "not done, and says so"
+    );
+    assert_eq!(house.get(&admin, "/api/v1/vehicles").await.status, 200);
+}

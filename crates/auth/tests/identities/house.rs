@@ -94,7 +94,8 @@ impl House {
     ) -> House {
         let directory = Directory::default();
         let registry = Registry::open(database.clone(), vault.clone(), directory.clone()).await.expect("a registry");
-        let opened = Auth::open(settings, database, vault.clone(), ledger.clone(), authority.clone(), directory.clone());
+        let opened =
+            Auth::open(settings, database, vault.clone(), ledger.clone(), authority.clone(), directory.clone());
         let (auth, first) = opened.await.expect("identities");
         let router = router(&auth);
         House { auth, first, registry, directory, ledger, authority, vault, router, folder }

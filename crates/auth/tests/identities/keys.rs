@@ -72,9 +72,8 @@ async fn a_key_that_has_expired_opens_nothing() {
 async fn nobody_gives_a_key_more_than_he_has() {
     let house = House::open().await;
     let admin = house.admin().await;
-    let (_, manager) = house
-        .user(&admin, json!({"email": "mia@example.com", "role": "fleet_manager", "fleets": ["north"]}))
-        .await;
+    let (_, manager) =
+        house.user(&admin, json!({"email": "mia@example.com", "role": "fleet_manager", "fleets": ["north"]})).await;
     let make = async |who: &str, body: Value| house.ask(who, "POST", "/api/v1/api-keys", body).await;
     for body in [
         json!({"name": "k", "scopes": ["node.read"], "fleets": ["north"]}),
@@ -127,9 +126,8 @@ async fn a_managers_devices_are_those_of_his_fleets() {
     let admin = house.admin().await;
     house.directory.place(Kind::Vehicle, "v-north", Some("north"));
     house.directory.place(Kind::Vehicle, "v-south", Some("south"));
-    let (_, manager) = house
-        .user(&admin, json!({"email": "mia@example.com", "role": "fleet_manager", "fleets": ["north"]}))
-        .await;
+    let (_, manager) =
+        house.user(&admin, json!({"email": "mia@example.com", "role": "fleet_manager", "fleets": ["north"]})).await;
     let make = async |who: &str, id: &str| {
         house.ask(who, "POST", "/api/v1/device-tokens", json!({"kind": "vehicle", "id": id})).await
     };
@@ -171,7 +169,8 @@ async fn a_certificate_opens_until_it_is_revoked() {
     assert!(!house.auth.is_live(&caller));
     assert_eq!(house.send(by_certificate()).await.status, 401);
     assert_eq!(house.auth.connect(None, None, Some(&der)), Err(Refused::Bad));
-    let told = tokio::time::timeout(std::time::Duration::from_secs(1), ended.recv()).await.expect("soon").expect("told");
+    let told =
+        tokio::time::timeout(std::time::Duration::from_secs(1), ended.recv()).await.expect("soon").expect("told");
     assert_eq!((told.subject.as_str(), told.session), ("device/driver/d-1", caller.session.clone()));
     let listed = house.get(&admin, "/api/v1/certificates?kind=driver&id=d-1").await;
     assert_eq!(listed.text("/data/0/reason"), "key_compromise");

@@ -30,7 +30,11 @@ async fn a_wrong_password_and_an_unknown_address_are_answered_alike_and_audited(
     let unknown = house.log_in("nobody@example.com", PASSWORD).await;
     assert_eq!((wrong.status.as_u16(), wrong.problem()), (401, "wrong_credentials"));
     assert_eq!((unknown.status, &unknown.body["error"]), (wrong.status, &wrong.body["error"]));
-    assert_eq!(house.log_in(" ADMIN@localhost ", PASSWORD).await.status, 200, "how an address is written does not matter");
+    assert_eq!(
+        house.log_in(" ADMIN@localhost ", PASSWORD).await.status,
+        200,
+        "how an address is written does not matter"
+    );
     let entries = house.audited("login", 4).await;
     assert!(entries.iter().any(|entry| entry.outcome == "refused" && entry.address.as_deref() == Some("192.0.2.7")));
     assert!(entries.iter().any(|entry| entry.outcome == "ok" && entry.actor.starts_with("user/u-")));
@@ -148,9 +152,8 @@ async fn sessions_are_listed_and_ended_by_their_user_only() {
     assert_eq!(sessions.len(), 2);
     let others = sessions.iter().find(|session| session["current"] == false).expect("the other");
     let path = format!("/api/v1/auth/sessions/{}", others["id"].as_str().expect("an id"));
-    let (_, stranger) = house
-        .user(&admin, json!({"email": "bob@example.com", "role": "dispatcher", "fleets": ["north"]}))
-        .await;
+    let (_, stranger) =
+        house.user(&admin, json!({"email": "bob@example.com", "role": "dispatcher", "fleets": ["north"]})).await;
     assert_eq!(house.ask(&stranger, "DELETE", &path, Value::Null).await.status, 404);
     assert_eq!(house.ask(&admin, "DELETE", &path, Value::Null).await.status, 204);
     assert_eq!(house.get(&other, "/api/v1/auth/me").await.status, 401);

@@ -27,11 +27,8 @@ async fn a_refresh_token_is_good_once_and_its_reuse_ends_the_session() {
 
 #[tokio::test]
 async fn an_access_token_ends_by_itself_and_can_be_refreshed() {
-    let house = House::open_with(|settings| drover_auth::Settings {
-        access_token: Duration::from_secs(1),
-        ..settings
-    })
-    .await;
+    let house =
+        House::open_with(|settings| drover_auth::Settings { access_token: Duration::from_secs(1), ..settings }).await;
     house.admin().await;
     let login = house.log_in("admin@localhost", PASSWORD).await;
     let token = login.text("/access_token");

@@ -32,9 +32,8 @@ async fn nobody_gives_a_role_or_fleets_that_he_does_not_have() {
     let (mia, manager) = house.user(&admin, manager).await;
     let foreign = json!({"email": "sam@example.com", "role": "dispatcher", "fleets": ["south"]});
     let (sam, _) = house.user(&admin, foreign).await;
-    let (auditor, _) = house
-        .user(&admin, json!({"email": "ann@example.com", "role": "auditor", "fleets": ["north"]}))
-        .await;
+    let (auditor, _) =
+        house.user(&admin, json!({"email": "ann@example.com", "role": "auditor", "fleets": ["north"]})).await;
     house.directory.place(Kind::Driver, "d-north", Some("north"));
     house.directory.place(Kind::Driver, "d-south", Some("south"));
 
@@ -145,7 +144,10 @@ async fn who_is_erased_cannot_come_back_with_a_backup() {
     assert_eq!(house.auth.forget_person("user/u-admin", PersonKind::Driver, "d-1").await.expect("erased"), 1);
     assert_eq!(house.get(&token, "/api/v1/auth/me").await.status, 401);
     let mut on = house.registry.database().read().await.expect("a connection");
-    sqlx::query("INSERT INTO users SELECT * FROM backup WHERE role = 'driver'").execute(&mut *on).await.expect("restored");
+    sqlx::query("INSERT INTO users SELECT * FROM backup WHERE role = 'driver'")
+        .execute(&mut *on)
+        .await
+        .expect("restored");
     drop(on);
     let restored = house.another_node().await;
     let user = restored.get(&admin, &format!("/api/v1/users/{id}")).await;

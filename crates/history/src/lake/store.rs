@@ -79,6 +79,7 @@ impl Store {
         let shape = Shape { schema: catalog.schema.clone(), region: settings.region.as_str().into() };
         let mut state = State::new(catalog.head.snapshot, files, Arc::new(shape), catalog.head.cursor);
         state.status.gap = catalog.head.gap;
+        state.status.erasing = settings.erasures.list().len();
         let shared = Arc::new(Shared::new(state, catalog.data.clone()));
         let table = settings.folder.join(if stores.new.is_some() { STAGING } else { DATA }).join(TABLE);
         std::fs::create_dir_all(&table).map_err(Error::file(&table, "making the folder"))?;

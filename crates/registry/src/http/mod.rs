@@ -102,6 +102,9 @@ pub fn routes(registry: Registry, hooks: Hooks) -> OpenApiRouter {
     router
 }
 
+/// What stands in addresses where ids do: a record of such an id could not be asked for.
+const RESERVED: [&str; 3] = ["export", "import", "nearby"];
+
 /// How an error of the store is answered.
 fn problem(error: Error) -> Problem {
     match error {
@@ -144,5 +147,17 @@ fn known_only(resource: &'static Resource, fields: &body::Fields) -> Result<(), 
             Err(body::wrong(shown, "unknown_field", message))
         }
         None => Ok(()),
+    }
+}
+
+/// Refuses an id for a new record that its address could not carry.
+fn not_reserved(fields: &body::Fields) -> Result<(), Problem> {
+    match fields.get("id").and_then(Value::as_str) {
+        Some(id) if RESERVED.contains(&id) => Err(body::wrong(
+            "id",
+            "out_of_range",
+            format!("the id {id:?} means something else in addresses; choose another"),
+        )),
+        _ => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use super::kept::{Answer, Claim, HEADER, Key, key_in};
 use super::operation::{Described, Op, text, whole as number};
 use super::shapes::{change_example, envelope_example, id_example, new_example, page_example, record_example};
 use super::shapes::{moment, of, schemas};
-use super::{Place, id_in, known_only, problem};
+use super::{Place, id_in, known_only, not_reserved, problem};
 use crate::schema::{FieldKind, Resource};
 use crate::{LIMIT_DEFAULT, LIMIT_MAX, Record};
 use axum::body::{Body, Bytes, to_bytes};
@@ -111,6 +111,7 @@ async fn create(Here(place): Here<Place>, caller: Caller, headers: HeaderMap, bo
 async fn make(Place { door, resource }: Place, caller: Caller, body: Bytes) -> Result<Answer, Problem> {
     let body = fields(&body)?;
     known_only(resource, &body)?;
+    not_reserved(&body)?;
     let made = door.registry.create(&caller, resource, body).await.map_err(problem)?;
     let mut response = record(StatusCode::CREATED, made.to_json(), made.version);
     if let Ok(location) = HeaderValue::from_str(&format!("{}/{}", path(resource), made.id)) {

@@ -6,7 +6,7 @@ use super::operation::{Described, Op, text};
 use super::records::{AWAY, filter_parameters, path};
 use super::shapes::{counted, envelope, envelope_example, id_example, object};
 use super::sheet::{Row, Said, Sheet, cells, columns, lines};
-use super::{Place, envelope as answer, problem};
+use super::{Place, envelope as answer, not_reserved, problem};
 use crate::schema::{Field, FieldKind, Resource};
 use crate::{Error, LIMIT_MAX, Record};
 use axum::body::{Body, Bytes};
@@ -204,6 +204,7 @@ async fn write(place: &Place, caller: &Caller, said: Said, dry_run: bool) -> Res
     };
     let Some(there) = there else {
         let fields = new_fields(resource, said);
+        not_reserved(&fields)?;
         if dry_run {
             check(place, caller, None, &fields).await?;
             return Ok((Became::Created, None));
