@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Node, folder, now_ms, report, wait_for};
+use harness::{Answer, Node, folder, now_ms, report, wait_for};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -122,6 +122,20 @@ fn filled(path: &str, fleet: &str) -> String {
     path + query
 }
 
+/// Status and text of an answer, without the name that was asked for and the moment.
+fn nameless(answer: &Answer) -> (u16, String) {
+    let text = answer.text().replace("unknown", "?").replace("south", "?");
+    let text = match serde_json::from_str::<Value>(&text) {
+        Ok(mut json) => {
+            json["meta"] = Value::Null;
+            json["end_time"] = Value::Null;
+            json.to_string()
+        }
+        Err(_) => text,
+    };
+    (answer.status, text)
+}
+
 #[test]
 fn every_route_asks_every_role_for_what_the_table_says() {
     let folder = folder();
@@ -181,10 +195,9 @@ fn every_route_asks_every_role_for_what_the_table_says() {
             let foreign = filled(&path, "south");
             if method == "GET" && foreign != own && may && *reaches != Reaches::All && path.contains("{id}") {
                 let foreign_answer = node.asked_by(token).get(&foreign);
-                assert!(!foreign_answer.text().contains("south\""), "{role}: {foreign}: {}", foreign_answer.text());
                 let unknown = foreign.replace("-south", "-unknown").replace("/south", "/unknown");
                 let unknown = node.asked_by(token).get(&unknown);
-                assert_eq!(foreign_answer.status, unknown.status, "{role}: {foreign}: {}", foreign_answer.text());
+                assert_eq!(nameless(&foreign_answer), nameless(&unknown), "{role}: {foreign}");
             }
         }
     }

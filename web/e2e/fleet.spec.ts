@@ -147,6 +147,8 @@ test.describe('when the node dies', () => {
     page.on('websocket', (socket) => asked.push(new URL(socket.url()).search));
     await page.goto(`${drover.url}/#${VIEW}`);
     await expect(page.getByRole('option')).toHaveCount(4);
+    // The map's own files are there: what it still asked for would be missed aloud.
+    await page.waitForLoadState('networkidle');
 
     await drover.kill();
     await expect(page.getByTestId('connection')).toContainText('Reconnecting');

@@ -42,11 +42,11 @@ pub struct Route {
 
 /// Records with the usual routes: their path, what reading and what changing needs.
 const RECORDS: &[(&str, Permission, Permission)] = &[
-    ("organisations", FleetRead, UsersWrite),
+    ("organisations", FleetRead, FleetWrite),
     ("fleets", FleetRead, FleetWrite),
     ("vehicles", FleetRead, FleetWrite),
     ("drivers", FleetRead, FleetWrite),
-    ("assignments", FleetRead, FleetWrite),
+    ("assignments", OrdersRead, OrdersWrite),
     ("stations", FleetRead, FleetWrite),
     ("depots", FleetRead, FleetWrite),
     ("devices", FleetRead, FleetWrite),
@@ -107,7 +107,7 @@ const OTHERS: &[(&str, &str, Needs, Audit)] = &[
     ("GET", "/stations/{station_id}", Needs::May(FleetRead), Audit::No),
     ("PUT", "/api/v1/deliveries/{id}/status", Needs::May(OrdersStatus), Audit::No),
     ("GET", "/api/v1/deliveries/{id}/events", Needs::May(OrdersRead), Audit::No),
-    ("GET", "/api/v1/drivers/{id}/assignments", Needs::May(FleetRead), Audit::No),
+    ("GET", "/api/v1/drivers/{id}/assignments", Needs::May(OrdersRead), Audit::No),
     ("GET", "/api/v1/customers/{id}/export", Needs::May(PersonsManage), Audit::Always),
     ("GET", "/api/v1/drivers/{id}/export", Needs::May(PersonsManage), Audit::Always),
     ("POST", "/api/v1/customers/{id}/erase", Needs::May(PersonsManage), Audit::Always),

@@ -76,7 +76,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if let Some(first) = node.first_admin().filter(|_| !config.dev) {
         // Kept nowhere else: whoever starts the node for the first time reads it here.
         eprintln!(
-            "\n  first administrator: {} {}\n  Log in and choose a password of your own.\n",
+            "\nfirst administrator: {} {}\nLog in and choose a password of your own.\n",
             first.email, first.password
         );
     }

@@ -371,3 +371,19 @@ pub static DEVICES: Resource = Resource {
     write: Permission::FleetWrite,
     doc: "A tracker, phone or station controller, and the asset that it reports for.",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drover_access::{Needs, route};
+
+    #[test]
+    fn definitions_and_the_table_of_routes_ask_for_the_same() {
+        for resource in RESOURCES {
+            let path = format!("/api/v1/{}", resource.name);
+            let needs = |method: &str| route(method, &path).map(|row| row.needs);
+            assert_eq!(needs("GET"), Some(Needs::May(resource.read)), "GET {path}");
+            assert_eq!(needs("POST"), Some(Needs::May(resource.write)), "POST {path}");
+        }
+    }
+}

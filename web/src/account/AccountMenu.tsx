@@ -2,6 +2,7 @@
 
 import { Divider, IconButton, Menu, MenuItem, Tooltip } from '@mui/material';
 import { useState } from 'react';
+import type { Role } from '../api/types';
 import { useChange } from '../page/useAnswer';
 import { session, useMe } from '../session';
 import { sectionsOf } from '../session/may';
@@ -32,7 +33,7 @@ export function AccountMenu() {
       <Menu anchorEl={at} open={at !== null} onClose={close} slotProps={{ paper: { sx: { minWidth: 200 } } }}>
         <li className="who">
           <strong className="clip">{name || email}</strong>
-          <small className="quiet clip">{name ? email : strings.roles[me.role]}</small>
+          <small className="quiet clip">{name ? email : strings.roles[me.role as Role]}</small>
         </li>
         <Divider />
         <MenuItem component="a" href="#/account" onClick={close}>

@@ -3,6 +3,7 @@
 import { Button } from '@mui/material';
 import { type ReactNode, useState } from 'react';
 import { fleetsOf } from '../admin/reach';
+import type { Role } from '../api/types';
 import { Frame } from '../page/Frame';
 import type { Choice } from '../page/fields';
 import { may, sectionsOf } from '../session/may';
@@ -24,7 +25,7 @@ export function AccountPage({ me }: { me: Person }) {
             <dt>{words.email}</dt>
             <dd>{me.user.email}</dd>
             <dt>{words.role}</dt>
-            <dd>{strings.roles[me.role] ?? me.role}</dd>
+            <dd>{strings.roles[me.role as Role] ?? me.role}</dd>
             <dt>{words.fleets}</dt>
             <dd>{fleetsOf(me, NO_NAMES)}</dd>
           </dl>

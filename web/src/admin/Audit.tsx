@@ -109,7 +109,7 @@ function filterAddress({ since, until, ...rest }: Filter, cursor: number | null)
 function Outcome({ outcome }: { outcome: AuditEntry['outcome'] }) {
   return (
     <span className="tag" data-state={outcome === 'ok' ? 'active' : 'disabled'}>
-      {words.outcomes[outcome] ?? outcome}
+      {words.outcomes[outcome as keyof typeof words.outcomes] ?? outcome}
     </span>
   );
 }

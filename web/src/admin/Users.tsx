@@ -60,7 +60,7 @@ export function Users({ me, change: mayChange }: { me: LoggedIn; change: boolean
         nameOf={({ email }) => email}
         columns={[
           { label: strings.admin.name, cell: ({ name, email }) => <Person name={name} email={email} /> },
-          { label: words.role, cell: ({ role }) => strings.roles[role] ?? role },
+          { label: words.role, cell: ({ role }) => strings.roles[role as Role] ?? role },
           { label: words.fleets, cell: (user) => fleetsOf(user, fleets) },
           { label: words.factor, cell: ({ totp }) => strings.page[totp ? 'yes' : 'no'] },
           { label: strings.admin.status, cell: (user) => <Status user={user} /> },

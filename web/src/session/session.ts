@@ -67,7 +67,7 @@ export class Session {
   private enter(me: Me): void {
     const { subject, user } = me;
     // A browser brings no key and no device's token: without a user nobody was asked for.
-    if (user === null) return this.state.set({ phase: 'dev' });
+    if (!user) return this.state.set({ phase: 'dev' });
     if (this.last !== null && this.last !== subject) return this.renew();
     this.last = subject;
     this.state.set({ phase: 'in', me: { ...me, user } });

@@ -32,7 +32,7 @@ fn lake() -> Lake {
     let sent = |position: u64, id: &str| {
         let mut sent = Sent::new(position, Kind::Driver, id, DAY + position as i64 * 1000);
         (sent.latitude, sent.longitude) = (Some(41.0), Some(-8.0));
-        sent.readings.push("note", Reading::Text("secret".into())).unwrap();
+        sent.readings.push("note", Reading::Text("secret")).unwrap();
         sent
     };
     let mut lake = Lake::new();
