@@ -303,3 +303,35 @@ fn whatever_the_role_and_the_fleets_no_door_shows_a_foreign_asset() {
         }
     }
 }
+
+#[test]
+fn the_command_line_makes_people_keys_and_devices() {
+    let folder = folder();
+    let (node, admin) = Node::secured(&folder.path().join("data"), &[], &QUICK);
+    let out = folder.path().to_str().expect("UTF-8").to_owned();
+    let url = node.url();
+    let run = |args: &[&str]| {
+        let output = harness::drover(args).args(["--url", &url]).env("DROVER_TOKEN", &admin).output().expect("it runs");
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        (output.status.success(), said)
+    };
+    assert_eq!(run(&["fleet", "add", "North", "--id", "north"]), (true, "north\n".into()));
+    let (made, said) = run(&["user", "add", "ada@example.com", "--role", "dispatcher", "--fleet", "north"]);
+    let once = said.lines().find_map(|line| line.strip_prefix("password, good once: ")).expect("a password");
+    assert!(made, "{said}");
+    node.log_in("ada@example.com", once);
+    let (listed, said) = run(&["user", "list"]);
+    assert!(listed && said.contains("ada@example.com") && said.contains("dispatcher"), "{said}");
+    let (issued, said) = run(&["cert", "issue", "station/s-1", "--out", &out]);
+    assert!(issued && folder.path().join("station-s-1.key").is_file(), "{said}");
+    let (issued, token) = run(&["token", "issue", "vehicle/v-1"]);
+    assert!(issued, "{token}");
+    let report = json!({"latitude": 1, "longitude": 1}).to_string();
+    node.asked_by(token.trim()).post("/api/v1/vehicles/v-1/location", report).expect(202);
+    let (added, key) = run(&["key", "add", "warehouse", "--scope", "live.read", "--fleet", "north"]);
+    assert!(added, "{key}");
+    assert_eq!(node.asked_by(key.trim()).get("/api/v1/vehicles/nearby?lat=1&lng=1").status, 200);
+    assert_eq!(node.asked_by(key.trim()).get("/api/v1/users").status, 403);
+    let (made, said) = run(&["user", "add", "x@example.com", "--role", "king"]);
+    assert!(!made && said.contains("role"), "{said}");
+}

@@ -148,7 +148,7 @@ test.describe('when the node dies', () => {
     await page.goto(`${drover.url}/#${VIEW}`);
     await expect(page.getByRole('option')).toHaveCount(4);
     // The map's own files are there: what it still asked for would be missed aloud.
-    await page.waitForLoadState('networkidle');
+    await expect(page.getByTestId('drawn')).toHaveAttribute('data-drawn', 'true', { timeout: 60_000 });
 
     await drover.kill();
     await expect(page.getByTestId('connection')).toContainText('Reconnecting');

@@ -63,5 +63,4 @@ pub fn router(
         .route("/favicon.ico", get(web::fallback))
         .fallback(web::fallback)
         .method_not_allowed_fallback(web::method_not_allowed)
-        .layer(axum::middleware::from_fn(drover_answer::mind_unread_bodies))
 }

@@ -27,8 +27,8 @@ pub struct NodeArgs {
     #[arg(long, env = "DROVER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
     /// Log in as this user; the password comes from DROVER_PASSWORD or is asked for
-    #[arg(long, value_name = "EMAIL")]
-    email: Option<String>,
+    #[arg(long = "as", value_name = "EMAIL")]
+    log_in_as: Option<String>,
     /// PEM file of the authority that vouches for the node, besides the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -353,7 +353,7 @@ impl NodeArgs {
 
     /// The token that was given, or one for the user who logs in; none for a node that asks nobody.
     fn credential(&self, client: &Client) -> anyhow::Result<Option<String>> {
-        let Some(email) = &self.email else { return Ok(self.token.clone()) };
+        let Some(email) = &self.log_in_as else { return Ok(self.token.clone()) };
         let password = match std::env::var("DROVER_PASSWORD") {
             Ok(password) => password,
             Err(_) => ask("password: ")?,

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::erasures::Forgotten;
 use anyhow::Context;
 use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
 use drover_access::{Caller, Directory};
 use drover_answer::{Problem, ProblemKind, now_ms};
 use drover_api::{Extra, write_asset};
@@ -116,7 +117,10 @@ impl Identity {
 
     /// The router behind the guard: nothing is asked of it that its caller may not ask.
     pub fn guarded(&self, router: Router) -> Router {
-        router.layer(axum::middleware::from_fn_with_state(self.auth.clone(), drover_auth::guard))
+        router
+            .layer(from_fn_with_state(self.auth.clone(), drover_auth::guard))
+            // Outermost: what the guard refuses has a body that nobody read, too.
+            .layer(from_fn(drover_answer::mind_unread_bodies))
     }
 
     /// Stops following, brings what was changed lately to the audit and the log, and closes them.
