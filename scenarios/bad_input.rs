@@ -8,6 +8,7 @@ use flate2::write::GzEncoder;
 use harness::{Answer, Node, folder, now_ms, report};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 const BODY_MAX_BYTES: usize = 32 << 20;
 const MESSAGE_MAX_BYTES: usize = 8 << 20;
@@ -38,7 +39,12 @@ impl Case {
 
 /// A good report with `field` set to the JSON text `value`, which need not be valid.
 fn with(field: &str, value: &str) -> String {
-    let good = report("driver", "d-1", now_ms(), 41.0, -8.0);
+    // Two reports of one moment would be one, or contradict each other.
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    let now = now_ms();
+    let time = LAST.fetch_max(now, Ordering::Relaxed).max(now - 1) + 1;
+    LAST.fetch_max(time, Ordering::Relaxed);
+    let good = report("driver", "d-1", time, 41.0, -8.0);
     let mut fields: Vec<(String, String)> =
         good.as_object().expect("an object").iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
     fields.retain(|(name, _)| name != field);
