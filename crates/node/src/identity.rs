@@ -323,7 +323,9 @@ impl Follower {
             let Some(last) = changes.last().map(|change| change.seq) else { return Ok(()) };
             self.to_log(&changes).await?;
             self.ledger.append_all(changes.into_iter().map(entry).collect()).await?;
-            if last % i64::from(PAGE_CHANGES) == 0 {
+            // Once a page of numbers, however few come at a time.
+            let page = i64::from(PAGE_CHANGES);
+            if audited / page != last / page {
                 self.registry.trim_outbox(last - KEPT_CHANGES).await?;
             }
         }
