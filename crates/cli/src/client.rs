@@ -84,6 +84,15 @@ pub struct SimulateArgs {
     /// Watch everything over so many WebSockets and measure the time from device to watcher
     #[arg(long, default_value_t = 0)]
     watchers: usize,
+    /// Each watcher watches one driver, in turn
+    #[arg(long)]
+    watch_one: bool,
+    /// Lines KIND/ID TOKEN: each device shows its own token (give --connections as many as devices)
+    #[arg(long, value_name = "FILE")]
+    device_tokens: Option<PathBuf>,
+    /// Tokens of watchers, one a line, taken in turn
+    #[arg(long, value_name = "FILE")]
+    watch_tokens: Option<PathBuf>,
     /// The same seed gives the same drives
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -190,6 +199,9 @@ pub async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
     options.closed_loop = closed_loop;
     options.in_flight = args.in_flight;
     options.watchers = args.watchers;
+    options.watch_one = args.watch_one;
+    options.device_tokens = args.device_tokens;
+    options.watch_tokens = args.watch_tokens;
     options.seed = args.seed;
     options.ledger = args.ledger;
     print(&load(options).await?, args.json)

@@ -116,6 +116,7 @@ impl Worker {
     fn apply(&self, batch: &Batch) {
         let mut records = batch.records().peekable();
         while records.peek().is_some() {
+            let these = records.clone().take(RECORDS_PER_LOCK);
             let applied = {
                 let mut state = self.live.0.state.write();
                 for (position, record) in records.by_ref().take(RECORDS_PER_LOCK) {
@@ -131,6 +132,7 @@ impl Worker {
                 state.applied()
             };
             self.live.0.applied.send_replace(applied);
+            self.live.0.interest.wake(these.map(|(_, record)| record));
         }
     }
 

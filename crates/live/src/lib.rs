@@ -4,6 +4,7 @@
 //! disk to answer, knows no wire format (watchers' items are encoded by a function given to it).
 
 mod follow;
+mod interest;
 mod live;
 mod search;
 mod snapshot;

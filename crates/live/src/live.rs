@@ -1,5 +1,6 @@
 //! The handle to the live state: reads, read-your-write waiting, freshness.
 
+use crate::interest::Interest;
 use crate::snapshot;
 use crate::state::{Fix, Seen, State, point};
 use crate::watch::EncodedOnce;
@@ -78,6 +79,7 @@ pub(crate) struct Shared {
     pub applied: watch::Sender<LogPosition>,
     pub settings: Settings,
     pub encoded: EncodedOnce,
+    pub interest: Interest,
     pub watchers: AtomicUsize,
     pub closing: AtomicBool,
     /// The state has forgotten something that snapshots still have.
@@ -99,6 +101,7 @@ impl Live {
             applied,
             settings,
             encoded: EncodedOnce::new(encode),
+            interest: Interest::default(),
             watchers: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             forgot: AtomicBool::new(false),
@@ -130,6 +133,7 @@ impl Live {
     pub fn end_watchers(&self) {
         self.0.closing.store(true, Ordering::Relaxed);
         self.0.applied.send_modify(|_| {}); // wakes them without moving the position
+        self.0.interest.wake_all();
     }
 
     /// Assets known.

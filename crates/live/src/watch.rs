@@ -3,20 +3,22 @@
 //! A watcher holds no queue. It remembers the log position up to which it has been served and takes
 //! the newest state of whatever changed since, from a ring of changes that all watchers share. So a
 //! slow watcher gets fewer, coalesced changes; one that is further behind than the ring reads the
-//! state again from its position; and a dead one costs its own few kilobytes. Items are encoded once
-//! for all watchers.
+//! state again from its position; and a dead one costs its own few kilobytes. Who named a few assets is
+//! woken by them alone (see `interest`). Items are encoded once for all watchers.
 
+use crate::interest::{NAMED_MAX, Named};
 use crate::live::{Encode, Live};
 use crate::state::{Change, State};
 use bytes::Bytes;
 use drover_geo::BoundingBox;
 use drover_log::Position as LogPosition;
 use drover_model::{AssetRef, Kind, Position, Sight};
-use hashbrown::{Equivalent, HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Assets in one page of a snapshot.
 const PAGE_ASSETS: usize = 1_000;
@@ -85,6 +87,8 @@ pub struct Watcher {
     wish: Wish,
     applied: watch::Receiver<LogPosition>,
     served: LogPosition,
+    /// Wakes a watcher of a few named assets; all others look at every change.
+    named: Option<Arc<Notify>>,
     /// The page to make next, with the first asset that it looks at.
     paging: Option<(usize, u32)>,
 }
@@ -97,7 +101,9 @@ impl Live {
             self.0.watchers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < max).then_some(n + 1));
         counted.map_err(TooManyWatchers)?;
         let applied = self.0.applied.subscribe();
-        let mut watcher = Watcher { live: self.clone(), wish: Wish::default(), applied, served: 0, paging: None };
+        let wish_of_nothing = Wish::default();
+        let mut watcher =
+            Watcher { live: self.clone(), wish: wish_of_nothing, applied, served: 0, named: None, paging: None };
         watcher.change_wish(wish);
         Ok(watcher)
     }
@@ -118,6 +124,7 @@ impl Live {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
+        self.forget_names();
         self.live.0.watchers.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -131,7 +138,19 @@ impl Watcher {
         wish.since = wish.since.filter(|since| *since <= applied && wish.viewport.is_none());
         self.served = applied;
         self.paging = Some((1, 0));
+        self.forget_names();
         self.wish = wish;
+        if self.wish.names_a_few() {
+            let waiter = Arc::new(Notify::new());
+            self.live.0.interest.add(self.wish.assets.iter(), &waiter);
+            self.named = Some(waiter);
+        }
+    }
+
+    fn forget_names(&mut self) {
+        if let Some(waiter) = self.named.take() {
+            self.live.0.interest.remove(self.wish.assets.iter(), &waiter);
+        }
     }
 
     /// Waits for the next frame; none follows when the node stops. Cancel-safe: a frame that was not
@@ -141,6 +160,14 @@ impl Watcher {
             return Some(self.page(page, from));
         }
         while !self.live.0.closing.load(Ordering::Relaxed) {
+            if let Some(waiter) = self.named.clone() {
+                if let Some(frame) = self.changes_of_named() {
+                    return Some(frame);
+                }
+                // What has changed since that look has left a permit here.
+                waiter.notified().await;
+                continue;
+            }
             if *self.applied.borrow_and_update() <= self.served {
                 let changed = self.applied.changed().await;
                 changed.expect("this watcher's own handle keeps the live state alive");
@@ -148,6 +175,8 @@ impl Watcher {
             if let Some(frame) = self.changes() {
                 return Some(frame);
             }
+            // It does not look again at once, or many who want little would look at each of many changes.
+            tokio::time::sleep(self.pause()).await;
         }
         None
     }
@@ -164,6 +193,13 @@ impl Watcher {
         let end = state.entries().len();
         let total = self.live.seen_by(&state, &self.wish.sight);
         let mut assets = Vec::new();
+        if self.named.is_some() {
+            let wanted = self.named_assets(&state, |asset| self.wants_now(&state, asset));
+            assets.extend(wanted.into_iter().map(|asset| self.live.0.encoded.of(&state, asset)));
+            self.paging = None;
+            let resumed = self.wish.since.is_some();
+            return Frame::Snapshot { page, last: true, total, resumed, position: self.served, assets };
+        }
         let mut at = from;
         while (at as usize) < end && assets.len() < PAGE_ASSETS {
             if self.wants_now(&state, at) {
@@ -199,11 +235,32 @@ impl Watcher {
         Some(Frame::Changes { position, assets })
     }
 
+    /// What changed of the named assets since the last frame, or nothing.
+    fn changes_of_named(&mut self) -> Option<Frame> {
+        let state = self.live.0.state.read();
+        let position = state.applied();
+        let changed = self.named_assets(&state, |asset| {
+            state.entries()[asset as usize].position > self.served && self.wants_now(&state, asset)
+        });
+        self.served = position;
+        let is_any = !changed.is_empty();
+        is_any.then(|| Frame::Changes { position, assets: self.live.0.encoded.all_of(&state, &changed) })
+    }
+
+    /// The numbers of the named assets that are known and pass, in order.
+    fn named_assets(&self, state: &State, passes: impl Fn(u32) -> bool) -> Vec<u32> {
+        let known = self.wish.assets.iter().filter_map(|asset| state.find(asset.kind, &asset.id));
+        let mut assets: Vec<u32> = known.filter(|&asset| passes(asset)).collect();
+        assets.sort_unstable();
+        assets
+    }
+
+    /// What costs least is asked first.
     fn wants(&self, state: &State, change: &Change) -> bool {
         let place = |at: Option<Position>| at.is_some_and(|at| self.wish.shows(at));
-        self.wish.names(change.kind, || state.id(change.asset))
+        (self.wish.viewport.is_none() || place(change.before) || place(change.now))
+            && self.wish.names(change.kind, || state.id(change.asset))
             && self.wish.sight.sees(change.kind, state.id(change.asset))
-            && (self.wish.viewport.is_none() || place(change.before) || place(change.now))
     }
 
     fn wants_now(&self, state: &State, asset: u32) -> bool {
@@ -216,6 +273,11 @@ impl Watcher {
 }
 
 impl Wish {
+    /// True if its assets are better looked up than looked for among all changes. A viewport also asks where they were.
+    fn names_a_few(&self) -> bool {
+        (1..=NAMED_MAX).contains(&self.assets.len()) && self.viewport.is_none()
+    }
+
     fn names<'a>(&self, kind: Kind, id: impl FnOnce() -> &'a str) -> bool {
         (self.kinds.is_empty() || self.kinds.contains(&kind))
             && (self.assets.is_empty() || self.assets.contains(&Named { kind, id: id() }))
@@ -223,19 +285,6 @@ impl Wish {
 
     fn shows(&self, at: Position) -> bool {
         self.viewport.is_none_or(|viewport| viewport.contains(crate::state::point(at)))
-    }
-}
-
-/// An asset by name, for looking it up in a wish without copying the id. Hashes like [`AssetRef`].
-#[derive(Hash)]
-struct Named<'a> {
-    kind: Kind,
-    id: &'a str,
-}
-
-impl Equivalent<AssetRef> for Named<'_> {
-    fn equivalent(&self, asset: &AssetRef) -> bool {
-        self.kind == asset.kind && *self.id == *asset.id
     }
 }
 

@@ -242,6 +242,71 @@ fn what_somebody_may_not_see_is_in_no_frame_and_no_search() {
     running.stop();
 }
 
+fn named(assets: &[&str]) -> Wish {
+    Wish { assets: assets.iter().map(|name| AssetRef::parse(name).unwrap()).collect(), ..Wish::default() }
+}
+
+#[test]
+fn who_named_an_asset_hears_of_it_and_of_nothing_else() {
+    let (log, folder) = (log(), tempfile::tempdir().unwrap());
+    let (live, running) = start(&log, folder.path());
+    (1..=3).for_each(|id| say(&log, &car(id, 1, 41.0, -8.0)));
+    catch_up(&log, &live);
+    let mut watcher = live.watch(named(&["vehicle/2", "vehicle/9"])).unwrap();
+    assert_eq!(next(&mut watcher), ["2@1"], "what is not known yet is no error");
+    (1..=3).step_by(2).for_each(|id| say(&log, &car(id, 2, 41.0, -8.0)));
+    catch_up(&log, &live);
+    let silence = async { tokio::time::timeout(Duration::from_millis(100), watcher.next()).await };
+    assert!(runtime().block_on(silence).is_err());
+    say(&log, &car(2, 2, 41.0, -8.0));
+    catch_up(&log, &live);
+    assert_eq!(next(&mut watcher), ["2@2"]);
+    say(&log, &car(9, 1, 41.0, -8.0));
+    catch_up(&log, &live);
+    assert_eq!(next(&mut watcher), ["9@1"]);
+    watcher.change_wish(named(&["vehicle/1"]));
+    assert_eq!(next(&mut watcher), ["1@2"]);
+    (1..=2).for_each(|id| say(&log, &car(id, 3, 41.0, -8.0)));
+    catch_up(&log, &live);
+    assert_eq!(next(&mut watcher), ["1@3"], "the old wish is forgotten");
+    live.end_watchers();
+    assert!(runtime().block_on(watcher.next()).is_none());
+    running.stop();
+}
+
+#[test]
+fn many_who_follow_one_each_all_end_on_its_newest_state() {
+    const CARS: u8 = 40;
+    const LAST: i64 = 300;
+    let (log, folder) = (log(), tempfile::tempdir().unwrap());
+    let (live, running) = start(&log, folder.path());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    let followers: Vec<_> = (0..CARS * 2)
+        .map(|at| {
+            let id = at % CARS;
+            let mut watcher = live.watch(named(&[&format!("vehicle/{id}")])).unwrap();
+            let until = format!("{id}@{LAST}");
+            runtime.spawn(async move {
+                while let Some(frame) = watcher.next().await {
+                    let seen = items(&frame);
+                    assert!(seen.iter().all(|item| item.starts_with(&format!("{id}@"))), "{id} got {seen:?}");
+                    if seen.contains(&until) {
+                        break;
+                    }
+                }
+            })
+        })
+        .collect();
+    for time in 1..=LAST {
+        (0..CARS).for_each(|id| say(&log, &car(id, time, 41.0, f64::from(id))));
+    }
+    for follower in followers {
+        let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), follower).await });
+        ended.expect("no change was missed").unwrap();
+    }
+    running.stop();
+}
+
 #[test]
 fn an_erased_asset_is_in_no_answer_no_snapshot_and_no_replay() {
     let (log, folder) = (log(), tempfile::tempdir().unwrap());

@@ -54,6 +54,9 @@ pub enum Error {
         /// From the operating system.
         source: io::Error,
     },
+    /// What was asked for does not fit together.
+    #[error("{0}")]
+    Unfit(String),
     /// More input than can be held.
     #[error("{0}")]
     TooLarge(String),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use drover_sim::fleet::{Fleet, FleetPlan, Streets};
+use drover_sim::fleet::{Fleet, FleetPlan, Job, Stage, Streets};
 use drover_sim::ground::{Place, turn_deg};
 use drover_sim::report::{Kind, Report};
 
@@ -160,4 +160,33 @@ fn a_day_has_orders_stops_and_swapped_batteries() {
         .map(|report| format!("{:?}", report.readings[0]))
         .collect();
     assert!(stock.len() > 4, "{stock:?}");
+}
+
+#[test]
+fn an_order_is_collected_then_delivered_and_reports_name_it_from_then_on() {
+    let mut fleet = Fleet::new(&plan(6), START_MS);
+    fleet.count_orders_from(100);
+    let mut stages = BTreeMap::<String, Vec<Stage>>::new();
+    for second in 1..=3600 {
+        let reports = fleet.step(START_MS + second * 1000);
+        let jobs: HashMap<String, Job> = fleet.jobs().into_iter().map(|job| (job.id.clone(), job)).collect();
+        for job in jobs.values() {
+            let seen = stages.entry(job.order_id.clone()).or_default();
+            if seen.last() != Some(&job.stage) {
+                seen.push(job.stage);
+            }
+            let is_there = job.place.distance_m(job.goal) < 1.0;
+            let stands = matches!(job.stage, Stage::PickedUp | Stage::Arrived);
+            assert!(!stands || is_there, "{job:?}");
+        }
+        let last_of_each: HashMap<&str, &Report> = reports.iter().map(|report| (&*report.id, report)).collect();
+        for report in last_of_each.values().filter(|report| report.event_time_ms == Some(START_MS + second * 1000)) {
+            let job = jobs.get(&*report.id).filter(|job| job.stage >= Stage::Delivering);
+            assert_eq!(report.order_id.as_deref(), job.map(|job| &*job.order_id), "{}", report.id);
+        }
+    }
+    let whole = [Stage::Collecting, Stage::PickedUp, Stage::Delivering, Stage::Arrived];
+    assert!(stages.values().filter(|seen| **seen == whole).count() > 80, "{}", stages.len());
+    assert!(stages.values().all(|seen| whole.starts_with(seen)), "{stages:?}");
+    assert!(stages.contains_key("C01-0100") && stages.contains_key("V60-0100"));
 }

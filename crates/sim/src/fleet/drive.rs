@@ -1,12 +1,13 @@
-//! Sends the demo fleet to a server as it moves, until told to stop.
+//! Sends the demo fleet to a server as it moves, until told to stop, and says which orders are under way.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::{Fleet, FleetPlan};
+use super::{Fleet, Job};
 use crate::error::Result;
 use crate::send::{Batch, Patience, Sender, Via};
 use crate::wire::answer::Answer;
@@ -18,7 +19,7 @@ const OLDEST_MS: i64 = 60_000;
 const ENDLESS: Patience =
     Patience { attempts: u32::MAX, first_wait: Duration::from_millis(50), longest_wait: Duration::from_secs(2) };
 
-/// Which fleet drives, and where its reports go.
+/// Where the reports of a fleet go.
 #[derive(Debug, Clone)]
 pub struct DriveOptions {
     /// The server, `http://` or `ws://`.
@@ -27,21 +28,21 @@ pub struct DriveOptions {
     pub token: Option<String>,
     /// The door.
     pub via: Via,
-    /// The fleet.
-    pub plan: FleetPlan,
     /// How often reports that are ready are sent together.
     pub step: Duration,
+    /// Who is told of the orders under way, whenever they change.
+    pub jobs: watch::Sender<Vec<Job>>,
 }
 
 impl DriveOptions {
-    /// The usual fleet over WebSocket, sent twice a second.
+    /// Over WebSocket, twice a second.
     pub fn new(url: impl Into<String>) -> DriveOptions {
         DriveOptions {
             url: url.into(),
             token: None,
             via: Via::WebSocket,
-            plan: FleetPlan::default(),
             step: Duration::from_millis(500),
+            jobs: watch::Sender::default(),
         }
     }
 }
@@ -61,17 +62,16 @@ pub struct DriveSummary {
     pub skipped: u64,
 }
 
-/// Drives until `stop` is ready. A server that is away is waited for.
+/// The fleet drives on from where it is until `stop` is ready. A server that is away is waited for.
 ///
 /// # Errors
 /// When the address cannot be used or the server refuses whole requests.
-pub async fn drive(options: DriveOptions, stop: impl Future<Output = ()>) -> Result<DriveSummary> {
-    let target = Target::parse(&options.url, options.token)?;
+pub async fn drive(mut fleet: Fleet, options: DriveOptions, stop: impl Future<Output = ()>) -> Result<DriveSummary> {
+    let DriveOptions { url, token, via, step, jobs } = options;
     let mut summary = DriveSummary::default();
-    let mut fleet = Fleet::new(&options.plan, now_ms());
-    let mut sender = Sender::new(target, options.via, ENDLESS);
+    let mut sender = Sender::new(Target::parse(&url, token)?, via, ENDLESS);
     tokio::select! {
-        outcome = keep_sending(&mut fleet, &mut sender, options.step, &mut summary) => outcome.map(|never| match never {}),
+        outcome = keep_sending(&mut fleet, &mut sender, step, &jobs, &mut summary) => outcome.map(|never| match never {}),
         () = stop => Ok(summary.clone()),
     }
 }
@@ -80,6 +80,7 @@ async fn keep_sending(
     fleet: &mut Fleet,
     sender: &mut Sender,
     step: Duration,
+    jobs: &watch::Sender<Vec<Job>>,
     summary: &mut DriveSummary,
 ) -> Result<std::convert::Infallible> {
     let mut ticks = tokio::time::interval(step);
@@ -96,10 +97,21 @@ async fn keep_sending(
                 summary.skipped += 1;
             }
         }
+        tell(jobs, fleet.jobs());
         if batch.count() > 0 {
             count(summary, batch.count(), &sender.send(&batch).await?);
         }
     }
+}
+
+/// Places move all the time; whoever listens is woken when an order comes, goes or gets further.
+fn tell(jobs: &watch::Sender<Vec<Job>>, now: Vec<Job>) {
+    jobs.send_if_modified(|known| {
+        let same = |(one, other): (&Job, &Job)| one.order_id == other.order_id && one.stage == other.stage;
+        let is_new = known.len() != now.len() || !known.iter().zip(&now).all(same);
+        *known = now;
+        is_new
+    });
 }
 
 fn count(summary: &mut DriveSummary, sent: u64, answer: &Answer) {

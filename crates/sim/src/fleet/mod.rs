@@ -2,6 +2,7 @@
 //! is a plain function of its seed and of time; `drive` is the only part that touches the network.
 
 mod drive;
+mod job;
 mod motion;
 mod route;
 mod station;
@@ -14,6 +15,7 @@ use crate::ground::Place;
 use crate::random::Random;
 use crate::report::{Kind, Report};
 pub use drive::{DriveOptions, DriveSummary, drive};
+pub use job::{Job, Stage};
 use station::Station;
 pub use streets::Streets;
 use vehicle::{Model, Vehicle};
@@ -89,6 +91,16 @@ impl Fleet {
             station.tick(self.now_ms);
             reports.extend(station.report(self.now_ms));
         }
+    }
+
+    /// Orders of each member are numbered from here; for a fleet that has reported none yet.
+    pub fn count_orders_from(&mut self, first: u64) {
+        self.vehicles.iter_mut().for_each(|vehicle| vehicle.count_orders_from(first));
+    }
+
+    /// The orders under way.
+    pub fn jobs(&self) -> Vec<Job> {
+        self.vehicles.iter().filter_map(|vehicle| vehicle.job(&self.streets)).collect()
     }
 
     /// Everything that reports.

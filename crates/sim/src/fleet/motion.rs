@@ -48,6 +48,11 @@ impl Drive {
         self.route[self.leg]
     }
 
+    /// Where the route ends.
+    pub(super) fn goal(&self) -> Node {
+        self.route[self.route.len() - 1]
+    }
+
     /// Moves on and gives the metres driven.
     pub(super) fn advance(&mut self, seconds: f64, streets: &Streets) -> f64 {
         if self.has_arrived() {

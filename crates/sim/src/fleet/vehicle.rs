@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::job::{Job, Stage};
 use super::motion::Drive;
 use super::route::quickest;
 use super::station::Station;
@@ -65,6 +66,8 @@ pub(super) struct Vehicle {
     style: f64,
     errand: Errand,
     orders: u64,
+    /// The number of its first order.
+    first_order: u64,
     /// Standing until then; driving if it is past.
     stands_until_ms: i64,
     charge_pct: f64,
@@ -89,6 +92,7 @@ impl Vehicle {
             style,
             errand: Errand::Collect,
             orders: 0,
+            first_order: 1,
             stands_until_ms: now_ms + if random.below(4) == 0 { random.between(0.0, 60_000.0) as i64 } else { 0 },
             charge_pct: random.between(30.0, 100.0),
             heading_deg: random.between(0.0, 360.0),
@@ -192,8 +196,32 @@ impl Vehicle {
 
     /// The order on board, until the stop at the customer's is over.
     fn order_id(&self) -> Option<String> {
+        (self.errand == Errand::Deliver).then(|| self.order())
+    }
+
+    /// The order that is being collected or delivered.
+    fn order(&self) -> String {
         let initial = if self.model == Model::Van { 'V' } else { 'C' };
-        (self.errand == Errand::Deliver).then(|| format!("{initial}{:02}-{:04}", self.number, self.orders))
+        format!("{initial}{:02}-{:04}", self.number, self.first_order + self.orders - 1)
+    }
+
+    pub(super) fn count_orders_from(&mut self, first: u64) {
+        self.first_order = first;
+    }
+
+    /// The order that it is about, if there is one.
+    pub(super) fn job(&self, streets: &Streets) -> Option<Job> {
+        let stage = match (self.errand, self.drive.has_arrived()) {
+            (Errand::Swap(_), _) => return None,
+            // Nothing was asked of it yet.
+            (Errand::Collect, _) if self.orders == 0 => return None,
+            (Errand::Collect, false) => Stage::Collecting,
+            (Errand::Collect, true) => Stage::PickedUp,
+            (Errand::Deliver, false) => Stage::Delivering,
+            (Errand::Deliver, true) => Stage::Arrived,
+        };
+        let (place, goal) = (self.drive.pose(streets).0, streets.place(self.drive.goal()));
+        Some(Job { kind: self.kind(), id: self.id.clone(), order_id: self.order(), stage, place, goal })
     }
 }
 

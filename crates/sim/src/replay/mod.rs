@@ -96,7 +96,7 @@ pub struct ReplaySummary {
 /// What was sent by then stays sent; replaying again with `keep_times` gives duplicates for it.
 pub async fn replay(options: ReplayOptions) -> Result<ReplaySummary> {
     let target = match options.via {
-        Via::Mqtt(_) => Target::parse_mqtt(&options.mqtt)?,
+        Via::Mqtt(_) => Target::parse_mqtt(&options.mqtt, options.token.clone())?,
         Via::Http | Via::WebSocket => Target::parse(&options.url, options.token.clone())?,
     };
     let mut summary = ReplaySummary::of(options.via);

@@ -4,6 +4,7 @@
 use std::io::Write;
 
 use super::SimulateOptions;
+use super::tokens::Tokens;
 use crate::ground::{Place, turn_deg};
 use crate::random::Random;
 
@@ -60,6 +61,12 @@ impl Crowd {
 
     pub(super) fn len(&self) -> usize {
         self.devices.len()
+    }
+
+    /// The credential of the first device here: where devices have their own, it is the only one.
+    pub(super) fn token<'a>(&self, tokens: &'a Tokens) -> Option<&'a str> {
+        let (kind, id) = self.name(self.devices.first()?.index);
+        tokens.of_device(kind, &id)
     }
 
     /// Moves a device on and gives its report.

@@ -10,6 +10,7 @@ mod ledger;
 mod schedule;
 mod session;
 mod summary;
+mod tokens;
 mod watch;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use ledger::Ledger;
 use session::{Session, Shared};
 use summary::Tally;
 pub use summary::{Latency, SimulateSummary, WatchSummary};
+use tokens::Tokens;
 use watch::Sightings;
 
 /// How many devices report, how often, how long and through what.
@@ -39,8 +41,12 @@ pub struct SimulateOptions {
     pub mqtt: String,
     /// Where watchers connect, if not at `url`.
     pub watch_url: Option<String>,
-    /// Bearer token, if the server asks for one.
+    /// Bearer token, if the server asks for one; over MQTT the password.
     pub token: Option<String>,
+    /// A file of lines `KIND/ID TOKEN`: each device shows its own, over a connection of its own.
+    pub device_tokens: Option<PathBuf>,
+    /// A file of tokens, one for each watcher, in turn.
+    pub watch_tokens: Option<PathBuf>,
     /// The door.
     pub via: Via,
     /// Drivers, `d000001` and on, spread over 45 large cities.
@@ -63,6 +69,8 @@ pub struct SimulateOptions {
     pub in_flight: Option<usize>,
     /// WebSockets on `/api/v1/live` that watch everything and measure device-to-watcher latency.
     pub watchers: usize,
+    /// Each watcher watches one driver instead, in turn.
+    pub watch_one: bool,
     /// Same seed, same walks.
     pub seed: u64,
     /// Appends `kind id timestamp` here for each report once its acknowledgement has arrived, for crash tests.
@@ -77,6 +85,8 @@ impl SimulateOptions {
             mqtt: MQTT.into(),
             watch_url: None,
             token: None,
+            device_tokens: None,
+            watch_tokens: None,
             via: Via::WebSocket,
             drivers: 1000,
             stations: 0,
@@ -87,6 +97,7 @@ impl SimulateOptions {
             closed_loop: false,
             in_flight: None,
             watchers: 0,
+            watch_one: false,
             seed: 1,
             ledger: None,
         }
@@ -99,7 +110,7 @@ impl SimulateOptions {
     /// Where reports go.
     fn target(&self) -> Result<Target> {
         match self.via {
-            Via::Mqtt(_) => Target::parse_mqtt(&self.mqtt),
+            Via::Mqtt(_) => Target::parse_mqtt(&self.mqtt, self.token.clone()),
             Via::Http | Via::WebSocket => Target::parse(&self.url, self.token.clone()),
         }
     }
@@ -121,8 +132,9 @@ pub async fn simulate(options: SimulateOptions) -> Result<SimulateSummary> {
     let devices = options.drivers + options.stations;
     let clock = Clock::start();
     let sightings = Arc::new(Sightings::new(options.drivers));
-    let watchers = watch::start(options.watchers, &options.watch_target()?, clock, &sightings).await?;
-    let shared = Arc::new(Shared::new(target, &options, clock, ledger, sightings));
+    let tokens = Tokens::read(&options)?;
+    let watchers = watch::start(&options, &tokens, clock, &sightings).await?;
+    let shared = Arc::new(Shared::new(target, tokens, &options, clock, ledger, sightings));
     let connections = options.connections.clamp(1, devices.max(1));
     let crowds = (0..connections).map(|member| Crowd::new(&options, member, connections));
     let sessions: Vec<_> = crowds.map(|crowd| tokio::spawn(Session::new(shared.clone(), crowd).run())).collect();

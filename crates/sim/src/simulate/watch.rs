@@ -10,8 +10,10 @@ use memchr::memmem;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::SimulateOptions;
 use super::clock::Clock;
 use super::summary::{WatchTally, microseconds};
+use super::tokens::Tokens;
 use crate::error::{Error, Result};
 use crate::send::{Backoff, Patience};
 use crate::wire::target::Target;
@@ -54,13 +56,23 @@ pub(super) struct Watchers {
 }
 
 /// Opens all watchers and waits until each is subscribed.
-pub(super) async fn start(count: usize, target: &Target, clock: Clock, sightings: &Arc<Sightings>) -> Result<Watchers> {
+pub(super) async fn start(
+    options: &SimulateOptions,
+    tokens: &Tokens,
+    clock: Clock,
+    sightings: &Arc<Sightings>,
+) -> Result<Watchers> {
     let (stop, stopped) = watch::channel(false);
-    let mut tasks = Vec::with_capacity(count);
-    for _ in 0..count {
-        let socket = subscribe(target).await?;
-        let watcher =
-            Watcher { target: target.clone(), clock, sightings: sightings.clone(), tally: WatchTally::default() };
+    let anybody = options.watch_target()?;
+    let mut tasks = Vec::with_capacity(options.watchers);
+    for at in 0..options.watchers {
+        let target = tokens.of_watcher(at).map_or_else(|| anybody.clone(), |token| anybody.with_token(token));
+        let wish = match options.watch_one {
+            true => format!(r#"{{"action":"subscribe","assets":["driver/d{:06}"]}}"#, at % options.drivers.max(1) + 1),
+            false => r#"{"action":"subscribe"}"#.into(),
+        };
+        let socket = subscribe(&target, &wish).await?;
+        let watcher = Watcher { target, wish, clock, sightings: sightings.clone(), tally: WatchTally::default() };
         tasks.push(tokio::spawn(watcher.run(socket, stopped.clone())));
     }
     Ok(Watchers { tasks, stop })
@@ -81,10 +93,10 @@ pub(super) async fn finish(watchers: Watchers) -> Option<(usize, WatchTally)> {
     Some((count, sum))
 }
 
-/// Subscribed to everything: the server has said its first word.
-async fn subscribe(target: &Target) -> Result<WebSocket> {
+/// Subscribed: the server has said its first word.
+async fn subscribe(target: &Target, wish: &str) -> Result<WebSocket> {
     let mut socket = WebSocket::connect(target, LIVE_PATH).await?;
-    socket.say(br#"{"action":"subscribe"}"#);
+    socket.say(wish.as_bytes());
     let silent = || Error::Protocol { peer: target.authority(), reason: "no word on the live door for 10 s".into() };
     tokio::time::timeout(FIRST_WORD, socket.next_message()).await.map_err(|_| silent())??;
     Ok(socket)
@@ -92,6 +104,8 @@ async fn subscribe(target: &Target) -> Result<WebSocket> {
 
 struct Watcher {
     target: Target,
+    /// What it subscribes to.
+    wish: String,
     clock: Clock,
     sightings: Arc<Sightings>,
     tally: WatchTally,
@@ -113,7 +127,7 @@ impl Watcher {
             let mut backoff = Backoff::new(RECONNECT);
             socket = loop {
                 self.tally.errors += 1;
-                match subscribe(&self.target).await {
+                match subscribe(&self.target, &self.wish).await {
                     Ok(socket) => break socket,
                     Err(error) if backoff.pause(None, &error).await.is_ok() => {}
                     Err(_) => return,

@@ -42,16 +42,21 @@ impl Target {
         Ok(Target { host: host.to_owned(), port, prefix, token })
     }
 
-    /// Understands the address of an MQTT server, `HOST:PORT` or `mqtt://HOST:PORT`.
+    /// Understands the address of an MQTT server, `HOST:PORT` or `mqtt://HOST:PORT`. The token goes as password.
     ///
     /// # Errors
     /// On anything else.
-    pub fn parse_mqtt(address: &str) -> Result<Target> {
+    pub fn parse_mqtt(address: &str, token: Option<String>) -> Result<Target> {
         let plain = address.strip_prefix("mqtt://").unwrap_or(address).trim_end_matches('/');
         let wrong = |reason| Error::Address { url: address.to_owned(), reason };
         let parts = if plain.contains("://") { None } else { split_port(plain, 1883) };
         let (host, port) = parts.ok_or_else(|| wrong("expected HOST:PORT of a plain MQTT door"))?;
-        Ok(Target { host: host.to_owned(), port, prefix: String::new(), token: None })
+        Ok(Target { host: host.to_owned(), port, prefix: String::new(), token })
+    }
+
+    /// The same server, with another credential.
+    pub(crate) fn with_token(&self, token: &str) -> Target {
+        Target { token: Some(token.to_owned()), ..self.clone() }
     }
 
     /// Host and port as a request names them.

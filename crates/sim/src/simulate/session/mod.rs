@@ -18,6 +18,7 @@ use super::crowd::{Crowd, Sample};
 use super::ledger::Ledger;
 use super::schedule::Schedule;
 use super::summary::Tally;
+use super::tokens::Tokens;
 use super::watch::Sightings;
 use crate::error::Result;
 use crate::send::{Backoff, Batch, INGEST_PATH, NDJSON, Patience, REPORTS_PATH, Via, odd};
@@ -42,6 +43,7 @@ const RECONNECT: Patience =
 /// What all sessions of a run have in common.
 pub(super) struct Shared {
     target: Target,
+    tokens: Tokens,
     via: Via,
     batch: usize,
     closed_loop: bool,
@@ -60,6 +62,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(
         target: Target,
+        tokens: Tokens,
         options: &SimulateOptions,
         clock: Clock,
         ledger: Option<Ledger>,
@@ -69,6 +72,7 @@ impl Shared {
         let start_us = clock.now_us() + HEAD_START_US + HEAD_START_PER_CONNECTION_US * options.connections as u64;
         Shared {
             target,
+            tokens,
             via: options.via,
             batch: options.reports_per_frame(),
             closed_loop: options.closed_loop,
@@ -101,6 +105,8 @@ impl Shared {
 /// One connection with its devices.
 pub(super) struct Session {
     shared: Arc<Shared>,
+    /// The server, with the credential of this connection's device.
+    target: Target,
     crowd: Crowd,
     schedule: Schedule,
     /// Frames sent and not acknowledged, oldest first.
@@ -117,8 +123,13 @@ impl Session {
     pub(super) fn new(shared: Arc<Shared>, crowd: Crowd) -> Session {
         let Shared { start_us, interval, devices, .. } = *shared;
         let schedule = Schedule::new(start_us, interval, crowd.connection, crowd.connections, devices);
+        let target = match crowd.token(&shared.tokens) {
+            Some(token) => shared.target.with_token(token),
+            None => shared.target.clone(),
+        };
         Session {
             shared,
+            target,
             crowd,
             schedule,
             under_way: VecDeque::new(),
@@ -176,7 +187,7 @@ impl Session {
     }
 
     async fn over_websocket(&mut self) -> Result<()> {
-        let mut socket = WebSocket::connect(&self.shared.target, INGEST_PATH).await?;
+        let mut socket = WebSocket::connect(&self.target, INGEST_PATH).await?;
         self.shared.begin().await;
         let most = self.shared.most_under_way;
         let mut acknowledged_frames = 0;
@@ -199,9 +210,9 @@ impl Session {
             }
             while let Some(message) = socket.message()? {
                 acknowledged_frames += 1;
-                let answer = Answer::parse(&message).map_err(|reason| odd(&self.shared.target, reason))?;
+                let answer = Answer::parse(&message).map_err(|reason| odd(&self.target, reason))?;
                 if answer.ack != acknowledged_frames {
-                    return Err(odd(&self.shared.target, format!("frame {} acknowledged out of turn", answer.ack)));
+                    return Err(odd(&self.target, format!("frame {} acknowledged out of turn", answer.ack)));
                 }
                 self.settle(&answer)?;
             }
@@ -209,7 +220,7 @@ impl Session {
     }
 
     async fn over_http(&mut self) -> Result<()> {
-        let mut http = HttpConnection::connect(&self.shared.target).await?;
+        let mut http = HttpConnection::connect(&self.target).await?;
         self.shared.begin().await;
         loop {
             let Some(frame) = self.next_frame() else {
@@ -297,13 +308,13 @@ impl Session {
     /// Books the answer to the oldest frame under way.
     fn settle(&mut self, answer: &Answer) -> Result<()> {
         let Some(frame) = self.under_way.pop_front() else {
-            return Err(odd(&self.shared.target, "an acknowledgement for nothing".into()));
+            return Err(odd(&self.target, "an acknowledgement for nothing".into()));
         };
         if let Some(trouble) = &answer.error {
             return self.put_off(frame, trouble.wait()?);
         }
         if answer.settled() != frame.len() as u64 {
-            return Err(odd(&self.shared.target, format!("{} reports answered of {}", answer.settled(), frame.len())));
+            return Err(odd(&self.target, format!("{} reports answered of {}", answer.settled(), frame.len())));
         }
         self.tally.settle(answer);
         let now_us = self.shared.clock.now_us();

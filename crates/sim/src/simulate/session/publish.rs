@@ -21,7 +21,7 @@ struct Line {
 impl Session {
     /// Publishes until the run is over and everything has its answer.
     pub(super) async fn over_mqtt(&mut self, version: Version) -> Result<()> {
-        let mqtt = Mqtt::connect(&self.shared.target, &client_id(), version).await?;
+        let mqtt = Mqtt::connect(&self.target, &client_id(), version).await?;
         self.shared.begin().await;
         let most_under_way = self.shared.most_under_way.min(mqtt.window());
         let mut line = Line { mqtt, ids: VecDeque::new(), most_under_way };
@@ -63,7 +63,7 @@ impl Session {
     /// Acknowledgements come in the order of the publishes (MQTT-4.6.0-2).
     fn take_ack(&mut self, line: &mut Line, ack: Ack) -> Result<()> {
         if line.ids.pop_front() != Some(ack.id) {
-            return Err(odd(&self.shared.target, format!("publish {} acknowledged out of turn", ack.id)));
+            return Err(odd(&self.target, format!("publish {} acknowledged out of turn", ack.id)));
         }
         let mut answer = Answer::default();
         book(&mut answer, 0, ack.refusal);

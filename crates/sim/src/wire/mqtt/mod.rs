@@ -34,14 +34,14 @@ pub struct Mqtt {
 }
 
 impl Mqtt {
-    /// Connects with a clean session. On success the server has let the client in.
+    /// Connects with a clean session, with the target's token as password. On success the server has let the client in.
     ///
     /// # Errors
     /// When the connection breaks, or the server does not let this client in: for now, which is a connection loss, or
     /// for good.
     pub async fn connect(target: &Target, client_id: &str, version: Version) -> Result<Mqtt> {
         let mut wire = Wire::connect(target).await?;
-        packet::put_connect(&mut wire.outbox, version, client_id, KEEP_ALIVE_S);
+        packet::put_connect(&mut wire.outbox, version, client_id, target.token.as_deref(), KEEP_ALIVE_S);
         let first = loop {
             wire.receive().await?;
             if let Some(packet) = packet::take(&mut wire.inbox, version).map_err(|reason| wire.odd(reason))? {

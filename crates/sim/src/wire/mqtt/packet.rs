@@ -14,6 +14,9 @@ const DISCONNECT: u8 = 14;
 /// Publish with QoS 1, neither retained nor sent again on the same connection.
 const PUBLISH_QOS_1: u8 = 0x32;
 const CLEAN_SESSION: u8 = 0x02;
+const WITH_USER_AND_PASSWORD: u8 = 0xc0;
+/// Version 3.1.1 takes no password without a user name; whose password it is decides.
+const USER: &str = "token";
 /// Larger packets end the connection; a server has nothing that long to say here.
 const MAX_PACKET_BYTES: usize = 1 << 20;
 
@@ -107,17 +110,28 @@ pub(super) enum Packet {
     Goodbye(u8, Option<String>),
 }
 
-/// Appends CONNECT with a clean session and no will.
-pub(super) fn put_connect(out: &mut BytesMut, version: Version, client_id: &str, keep_alive_s: u16) {
+/// Appends CONNECT with a clean session and no will; a token goes as password.
+pub(super) fn put_connect(
+    out: &mut BytesMut,
+    version: Version,
+    client_id: &str,
+    token: Option<&str>,
+    keep_alive_s: u16,
+) {
     let properties: &[u8] = if version == Version::V5 { &[0] } else { &[] };
     out.put_u8(0x10);
-    put_length(out, 10 + properties.len() + 2 + client_id.len());
+    let credentials = token.map_or(0, |token| 2 + USER.len() + 2 + token.len());
+    put_length(out, 10 + properties.len() + 2 + client_id.len() + credentials);
     put_text(out, b"MQTT");
     out.put_u8(if version == Version::V5 { 5 } else { 4 });
-    out.put_u8(CLEAN_SESSION);
+    out.put_u8(if token.is_some() { CLEAN_SESSION | WITH_USER_AND_PASSWORD } else { CLEAN_SESSION });
     out.put_u16(keep_alive_s);
     out.put_slice(properties);
     put_text(out, client_id.as_bytes());
+    if let Some(token) = token {
+        put_text(out, USER.as_bytes());
+        put_text(out, token.as_bytes());
+    }
 }
 
 /// Appends PUBLISH with QoS 1.
@@ -239,10 +253,10 @@ mod tests {
     #[test]
     fn a_connection_is_asked_for_in_either_version() {
         let mut out = BytesMut::new();
-        put_connect(&mut out, Version::V3, "ab", 60);
+        put_connect(&mut out, Version::V3, "ab", None, 60);
         assert_eq!(&out[..], b"\x10\x0e\0\x04MQTT\x04\x02\0\x3c\0\x02ab");
         out.clear();
-        put_connect(&mut out, Version::V5, "ab", 60);
+        put_connect(&mut out, Version::V5, "ab", None, 60);
         assert_eq!(&out[..], b"\x10\x0f\0\x04MQTT\x05\x02\0\x3c\0\0\x02ab");
     }
 
