@@ -7,7 +7,7 @@ import { describeMachine, load1, quiet } from './machine.mjs';
 import { BUILT, ROOT, cleanUp, cpuSeconds, delay, output, requirePrograms, start, temporaryFolder } from './processes.mjs';
 import { Results } from './results.mjs';
 
-export const SCENARIOS = ['log', 'index', 'acks', 'http', 'batches', 'paced', 'mqtt', 'nearby', 'memory', 'history', 'imports', 'lanes'];
+export const SCENARIOS = ['log', 'index', 'acks', 'http', 'batches', 'paced', 'mqtt', 'nearby', 'memory', 'history', 'imports', 'lanes', 'identities'];
 
 /** A first look, not a measurement: one short run each, nothing is kept. */
 export const SHORT = process.env.SHORT === '1';
@@ -95,9 +95,9 @@ export async function repeat(run) {
  * A node on a port and, unless `data` is given, in a folder of its own. Assets never go offline, so that a long
  * scenario searches as many at its end as at its start. `startS` is the time from exec to the ready line.
  */
-export async function startNode({ data = temporaryFolder('node'), settings = {} } = {}) {
+export async function startNode({ data = temporaryFolder('node'), dev = true, settings = {} } = {}) {
   const env = { DROVER_LIVE_S: '86400', DROVER_OFFLINE_S: '86400', ...settings };
-  const node = await start(BINARY, ['serve', '--dev', '--data', data, '--http', '127.0.0.1:0', '--mqtt', '127.0.0.1:0'], {
+  const node = await start(BINARY, ['serve', ...(dev ? ['--dev'] : []), '--data', data, '--http', '127.0.0.1:0', '--mqtt', '127.0.0.1:0'], {
     env,
     ready: /^ready http=(\S+) mqtt=(\S+)/m,
     timeoutS: 120,
@@ -105,7 +105,8 @@ export async function startNode({ data = temporaryFolder('node'), settings = {} 
   node.data = data;
   node.url = `http://${node.match[1]}`;
   node.mqtt = node.match[2];
-  node.get = async (path) => (await answered(await fetch(node.url + path))).text();
+  node.headers = {};
+  node.get = async (path) => (await answered(await fetch(node.url + path, { headers: node.headers }))).text();
   node.json = async (path) => JSON.parse(await node.get(path));
   node.post = async (path, body) => (await answered(await fetch(node.url + path, { method: 'POST', body }))).json();
   node.metric = async (name) => {

@@ -84,7 +84,7 @@ pub struct SimulateArgs {
     /// Watch everything over so many WebSockets and measure the time from device to watcher
     #[arg(long, default_value_t = 0)]
     watchers: usize,
-    /// Each watcher watches one driver, in turn
+    /// Each watcher watches one driver only: the first the first, and so on
     #[arg(long)]
     watch_one: bool,
     /// Lines KIND/ID TOKEN: each device shows its own token (give --connections as many as devices)

@@ -69,7 +69,7 @@ pub struct SimulateOptions {
     pub in_flight: Option<usize>,
     /// WebSockets on `/api/v1/live` that watch everything and measure device-to-watcher latency.
     pub watchers: usize,
-    /// Each watcher watches one driver instead, in turn.
+    /// Each watcher watches one driver instead: the first the first, and so on.
     pub watch_one: bool,
     /// Same seed, same walks.
     pub seed: u64,

@@ -68,7 +68,7 @@ pub(super) async fn start(
     for at in 0..options.watchers {
         let target = tokens.of_watcher(at).map_or_else(|| anybody.clone(), |token| anybody.with_token(token));
         let wish = match options.watch_one {
-            true => format!(r#"{{"action":"subscribe","assets":["driver/d{:06}"]}}"#, at % options.drivers.max(1) + 1),
+            true => format!(r#"{{"action":"subscribe","assets":["driver/d{:06}"]}}"#, at + 1),
             false => r#"{"action":"subscribe"}"#.into(),
         };
         let socket = subscribe(&target, &wish).await?;
