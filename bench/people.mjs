@@ -7,6 +7,10 @@ import { startNode } from './harness.mjs';
 import { temporaryFolder } from './processes.mjs';
 
 const FLEETS = 50;
+/** A user has 50 sessions at most. */
+const SESSIONS_EACH = 50;
+/** Access tokens last 15 minutes; a run has to begin and open its connections with them. */
+const RENEW_AFTER_MS = 8 * 60_000;
 const PASSWORD = 'correct battery wagon 71';
 /** Requests under way while tokens and sessions are made. */
 const AT_ONCE = 16;
@@ -42,9 +46,9 @@ async function startAsking(data, key) {
 }
 
 /**
- * Fills a new folder with `devices` drivers in 50 fleets and opens `sessions` logins of their 50 dispatchers. Gives the
+ * Fills a new folder with `devices` drivers in 50 fleets and makes dispatchers for `sessions` logins. Gives the
  * way to start it again, and files of tokens as `drover simulate` reads them: watcher n sees driver n. Access tokens last 15
- * minutes: call `renew` before a run.
+ * minutes: call `renew` before a run, which logs all of them in.
  */
 export async function people({ devices, sessions }) {
   const data = temporaryFolder('people');
@@ -60,18 +64,23 @@ export async function people({ devices, sessions }) {
     const made = await admin('POST', '/api/v1/device-tokens', JSON.stringify({ kind: 'driver', id: driverId(at) }));
     return `driver/${driverId(at)} ${made.data.token}\n`;
   });
-  const emails = Array.from({ length: FLEETS }, (_, at) => `dispatcher${at}@example.com`);
-  for (const [at, address] of emails.entries()) {
-    const user = { email: address, name: `Dispatcher ${at}`, role: 'dispatcher', fleets: [fleet(at)] };
+  // A multiple of the fleets: session n is of a user who sees driver n.
+  const users = FLEETS * Math.ceil(sessions / SESSIONS_EACH / FLEETS);
+  const address = (at) => `dispatcher${at % users}@example.com`;
+  await each(users, async (at) => {
+    const user = { email: address(at), name: `Dispatcher ${at}`, role: 'dispatcher', fleets: [fleet(at)] };
     const made = await admin('POST', '/api/v1/users', JSON.stringify(user));
-    await ownPassword(node, address, made.data.one_time_password);
-  }
-  const key = await admin('POST', '/api/v1/api-keys', JSON.stringify({ name: 'bench', scopes: ['node.read'] }));
+    await ownPassword(node, address(at), made.data.one_time_password);
+  });
+  const key = await admin('POST', '/api/v1/api-keys', JSON.stringify({ name: 'bench', scopes: ['node.read'], all_fleets: true }));
   const people = { deviceTokens: join(data, 'bench-devices'), watchTokens: join(data, 'bench-sessions') };
   people.start = () => startAsking(data, key.data.secret);
   writeFileSync(people.deviceTokens, deviceLines.join(''));
+  let renewed = -Infinity;
   people.renew = async (running) => {
-    const tokens = await each(sessions, (at) => running.logIn(emails[at % FLEETS], PASSWORD));
+    if (Date.now() - renewed < RENEW_AFTER_MS) return;
+    renewed = Date.now();
+    const tokens = await each(sessions, (at) => running.logIn(address(at), PASSWORD));
     writeFileSync(people.watchTokens, tokens.map((token) => `${token}\n`).join(''));
   };
   await node.stop();

@@ -1,9 +1,9 @@
 //! A customer and his order, on a node that asks for credentials: he sees the driver while the order is out for delivery
-//! and at no other time, by HTTP and by WebSocket; nobody else does; and it ends with the delivery.
+//! and at no other time, by HTTP, by WebSocket and by Socket.IO; nobody else does; and it ends with the delivery.
 
 mod harness;
 
-use harness::{Node, folder, now_ms};
+use harness::{Node, Script, folder, now_ms};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -155,4 +155,161 @@ fn logging_out_ends_what_was_open() {
     assert_eq!(watching.await_end(), Some(1008));
     assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
     assert_eq!(world.node.asked_by(&token).get("/api/v1/auth/me").status, 401);
+}
+
+/// How long something that must not come is waited for.
+const NEVER: Duration = Duration::from_millis(500);
+
+/// The real Socket.IO client, connected to a node.
+struct Client(Script);
+
+impl Client {
+    fn connect(node: &Node, options: &Value) -> Client {
+        let args = [node.url(), options.to_string()];
+        let args = args.each_ref().map(String::as_str);
+        Client(Script::start("crates/tracking/tests/client", "socket.io-client", "client.mjs", &args))
+    }
+
+    /// Somebody who has logged in, as far as the greeting.
+    #[track_caller]
+    fn of(node: &Node, token: &str, more: Value) -> Client {
+        let mut options = json!({"auth": {"token": token}});
+        options.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let client = Client::connect(node, &options);
+        client.expect("#connect");
+        assert_eq!(client.expect("authenticated")["role"], "customer");
+        client
+    }
+
+    fn emit(&mut self, event: &str) {
+        self.0.say(json!({"emit": event}));
+    }
+
+    /// The next event within this time, with its data.
+    fn next_within(&self, time: Duration) -> Option<(String, Value)> {
+        let mut said: Value = serde_json::from_str(&self.0.next_within(time)?).expect("JSON");
+        Some((said["event"].as_str().expect("a name").to_owned(), said["data"].take()))
+    }
+
+    #[track_caller]
+    fn expect(&self, event: &str) -> Value {
+        let (got, data) = self.next_within(harness::PATIENCE).expect("an event in time");
+        assert_eq!(got, event, "{data}");
+        data
+    }
+
+    #[track_caller]
+    fn is_refused(&mut self, event: &str) -> Value {
+        self.emit(event);
+        let mut error = self.expect("error");
+        assert_eq!(error["event"], event, "{error}");
+        error["event"].take();
+        error
+    }
+
+    #[track_caller]
+    fn hears_nothing(&self) {
+        assert_eq!(self.next_within(NEVER), None);
+    }
+}
+
+#[test]
+fn socket_io_shows_the_driver_only_while_the_order_is_out() {
+    let world = World::new();
+    let one = world.customer(1);
+    let mut client = Client::of(&world.node, &one, json!({}));
+    client.emit("subscribe:order:o-1");
+    assert_eq!(client.expect("subscribed")["channel"], "order:o-1");
+    let status = |client: &Client| client.expect("delivery:status:updated")["status"].clone();
+    assert_eq!(status(&client), "created");
+    for (before, latitude) in [("assigned", 41.16), ("picked_up", 41.17)] {
+        world.becomes("del-1", before);
+        assert_eq!(status(&client), before);
+        world.drives(latitude);
+        client.hears_nothing();
+    }
+    world.becomes("del-1", "out_for_delivery");
+    assert_eq!(status(&client), "out_for_delivery");
+    assert_eq!(client.expect("driver:location:updated")["latitude"], 41.17, "where he is by now");
+    let moved = Instant::now();
+    world.drives(41.20);
+    let place = client.expect("driver:location:updated");
+    assert_eq!((&place["latitude"], &place["driver_id"]), (&json!(41.20), &json!("d-1")), "{place}");
+    assert!(moved.elapsed() < Duration::from_secs(2), "{:?}", moved.elapsed());
+    world.becomes("del-1", "arrived");
+    assert_eq!(status(&client), "arrived");
+    world.becomes("del-1", "delivered");
+    ends_without_a_place(&world, &client);
+    client.emit("subscribe:order:o-1");
+    client.expect("subscribed");
+    ends_without_a_place(&world, &client);
+}
+
+/// Nothing is told of where the driver goes now, and within a second the client hears that it is over.
+#[track_caller]
+fn ends_without_a_place(world: &World, client: &Client) {
+    let delivered = Instant::now();
+    let mut events: Vec<(String, Value, Duration)> = Vec::new();
+    for step in 0..15 {
+        world.drives(41.30 + f64::from(step) / 1_000.0);
+        while let Some((event, data)) = client.next_within(Duration::from_millis(100)) {
+            events.push((event, data, delivered.elapsed()));
+        }
+    }
+    let names: Vec<&str> = events.iter().map(|(event, ..)| event.as_str()).collect();
+    assert_eq!(names, ["delivery:status:updated", "unsubscribed"], "{events:?}");
+    assert_eq!((&events[0].1["status"], &events[1].1["reason"]), (&json!("delivered"), &json!("ended")));
+    assert!(events[1].2 < Duration::from_secs(1), "{events:?}");
+}
+
+#[test]
+fn socket_io_refuses_a_foreign_order_as_one_that_does_not_exist() {
+    let world = World::new();
+    let two = world.customer(2);
+    let mut client = Client::of(&world.node, &two, json!({"transports": ["websocket"]}));
+    world.out_for_delivery("del-1");
+    let foreign = client.is_refused("subscribe:order:o-1");
+    assert_eq!(foreign["code"], "not_found", "{foreign}");
+    let none = client.is_refused("subscribe:order:o-9").to_string();
+    assert_eq!(foreign.to_string(), none.replace("o-9", "o-1"), "they look the same");
+    assert_eq!(client.is_refused("subscribe:delivery:del-1")["code"], "not_found");
+    assert_eq!(client.is_refused("subscribe:driver:d-1")["code"], "forbidden");
+    world.drives(41.20);
+    client.hears_nothing();
+    // Her own: what the driver's phone says of it opens nothing.
+    client.emit("subscribe:order:o-2");
+    client.expect("subscribed");
+    assert_eq!(client.expect("delivery:status:updated")["status"], "created");
+    world.drives(41.21);
+    client.hears_nothing();
+}
+
+#[test]
+fn socket_io_refuses_a_wrong_token_and_ends_with_the_login() {
+    let world = World::new();
+    let one = world.customer(1);
+    world.out_for_delivery("del-1");
+    let wrong = format!("{one}x");
+    for options in [json!({}), json!({"auth": {"token": wrong}}), json!({"auth": {"token": ""}})] {
+        let mut client = Client::connect(&world.node, &options);
+        client.emit("subscribe:order:o-1");
+        client.expect("#connect");
+        assert_eq!(client.expect("error")["code"], "unauthenticated", "{options}");
+        assert_eq!(client.expect("#disconnect"), "io server disconnect", "{options}");
+        world.drives(41.20);
+        client.hears_nothing();
+    }
+    let mut client = Client::of(&world.node, &one, json!({}));
+    client.emit("subscribe:order:o-1");
+    client.expect("subscribed");
+    client.expect("delivery:status:updated");
+    client.expect("driver:location:updated");
+    let out = world.node.asked_by(&one).post("/api/v1/auth/logout", "");
+    assert_eq!(out.status, 204, "{}", out.text());
+    let left = Instant::now();
+    assert_eq!(client.expect("error")["code"], "unauthenticated");
+    client.expect("#disconnect");
+    assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+    world.drives(41.21);
+    client.hears_nothing();
 }

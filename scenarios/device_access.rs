@@ -3,7 +3,8 @@
 
 mod harness;
 
-use harness::{Node, folder, tool, wait_for};
+use drover_certs::{Authority, DeviceName};
+use harness::{Node, folder, now_ms, tool, wait_for};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -126,6 +127,30 @@ fn a_revoked_certificate_ends_its_connection_within_a_second_and_opens_none() {
     wait_for("the end of the connection", || (field.connections() == 0.0).then_some(()));
     assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
     field.publish(&at, "drivers/d-1/location").expect_err("a revoked certificate");
+}
+
+#[test]
+fn a_connection_ends_with_its_certificate() {
+    let field = Field::new();
+    // The node's own authority, asked for less than a day.
+    let authority = Authority::open(&field.folder.path().join("data/authority"), None).expect("the node's authority");
+    let name = DeviceName::new("driver", "d-1").expect("a name");
+    let issued = authority.issue_between(&name, now_ms() - 60_000, now_ms() + 8_000).expect("a certificate");
+    let file = |name: &str, text: &str| {
+        let path = field.folder.path().join(name);
+        fs::write(&path, text).expect("a file");
+        path
+    };
+    let (certificate, key) =
+        (file("short.pem", &issued.certificate_pem), file("short.key", issued.key_pem.as_deref().expect("a key")));
+    let at = field.at_mqtts(Some((&certificate, &key)));
+    let mut listener = listen(&at, "commands/driver/d-1");
+    command_heard(&field, &mut listener);
+    assert!(now_ms() < issued.expires_ms && field.connections() == 1.0, "it stays until then");
+    wait_for("the end of the connection", || (field.connections() == 0.0).then_some(()));
+    let late_ms = now_ms() - issued.expires_ms;
+    assert!((0..2_000).contains(&late_ms), "{late_ms} ms after the certificate's end");
+    field.publish(&at, "drivers/d-1/location").expect_err("a certificate that has run out");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A person is erased, then everything but the vault is set back to a copy from before: the erased stays erased, in the
-//! registry, live, in history and for DuckDB; and nobody else is touched.
+//! registry, live, in history and for DuckDB; and nobody else is touched. And what is private is in no file of a data
+//! folder in the clear.
 
 mod harness;
 
@@ -88,4 +89,136 @@ fn the_erased_stays_erased_when_a_copy_from_before_is_restored() {
     wait_for("the new report", || (rows(&node, &admin, "d-1") == 1).then_some(()));
     node.stop();
     wait_for("files without the driver's past", || (rows_for_duckdb(&data, "d-1") <= 1).then_some(()));
+}
+
+/// What is sealed wherever it is kept.
+const PRIVATE: [&str; 12] = [
+    "Ada Byron",
+    "ada.byron@example.com",
+    "+351 910 123 456",
+    "Rua do Teste 7",
+    "ring twice, there is a dog",
+    "likes it early",
+    "signed by her son",
+    "Grace Hopper",
+    "LIC-778899",
+    "bad knee",
+    "Uma User",
+    "uma@example.com",
+];
+/// Where she lives, and where the parcel was handed over.
+const PLACES: [f64; 2] = [38.712345678, 38.798765432];
+
+/// Files below a folder that hold these bytes.
+fn files_with(folder: &Path, bytes: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files_with(&path, bytes));
+        } else if path.is_file() {
+            let content = std::fs::read(&path).expect("a file");
+            if content.windows(bytes.len()).any(|window| window == bytes) {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    found
+}
+
+/// Files with one of the places, as text or as a number of SQLite.
+fn files_with_places(data: &Path) -> Vec<String> {
+    let ways = PLACES.iter().flat_map(|place| [place.to_string().into_bytes(), place.to_be_bytes().to_vec()]);
+    let mut found: Vec<String> = ways.flat_map(|bytes| files_with(data, &bytes)).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Everything that a customer, a driver and a user leave.
+fn people(node: &Node, token: &str) {
+    let by_admin = node.asked_by(token);
+    let [home, door] = PLACES;
+    by_admin.make("fleets", &json!({"id": "north", "name": "North"}));
+    let customer = json!({"id": "c-1", "fleet_id": "north", "name": "Ada Byron", "email": "ada.byron@example.com",
+        "phone": "+351 910 123 456", "address": "Rua do Teste 7", "attributes": {"note": "likes it early"}});
+    let kept = [("idempotency-key", "made-once"), ("content-type", "application/json")];
+    let authorization = format!("Bearer {token}");
+    let headers = [&kept[..], &[("authorization", authorization.as_str())]].concat();
+    node.post_with("/api/v1/customers", &headers, customer.to_string()).expect(201);
+    by_admin.make(
+        "drivers",
+        &json!({"id": "d-1", "fleet_id": "north", "name": "Grace Hopper",
+        "license_number": "LIC-778899", "attributes": {"note": "bad knee"}}),
+    );
+    by_admin.make(
+        "users",
+        &json!({"email": "uma@example.com", "name": "Uma User", "role": "customer",
+        "customer_id": "c-1", "fleets": ["north"]}),
+    );
+    by_admin.make(
+        "deliveries",
+        &json!({"id": "del-1", "fleet_id": "north", "customer_id": "c-1", "driver_id": "d-1",
+        "dropoff_address": "Rua do Teste 7", "dropoff_latitude": home, "dropoff_longitude": -9.1,
+        "instructions": "ring twice, there is a dog"}),
+    );
+    by_admin.make(
+        "routes",
+        &json!({"id": "r-1", "fleet_id": "north", "date": "2026-11-22",
+        "stops": [{"latitude": home, "longitude": -9.1, "delivery_id": "del-1"}]}),
+    );
+    for (status, more) in [
+        ("assigned", json!({})),
+        ("picked_up", json!({})),
+        ("out_for_delivery", json!({})),
+        ("delivered", json!({"latitude": door, "longitude": -9.1, "data": {"proof": "signed by her son"}})),
+    ] {
+        let mut step = json!({"status": status});
+        step.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        by_admin.ask("PUT", "/api/v1/deliveries/del-1/status", step.to_string()).expect(200);
+    }
+    by_admin.ask("PATCH", "/api/v1/customers/c-1", r#"{"phone": "+351 910 123 456 7"}"#).expect(200);
+    let stranger = json!({"email": "ada.byron@example.com", "password": "not a password"}).to_string();
+    node.post_with("/api/v1/auth/login", &kept[1..], stranger).expect(401);
+}
+
+#[test]
+fn what_is_private_is_in_no_file_in_the_clear_and_places_are_in_none_after_an_erasure() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let settings = [("DROVER_CALLER_REQUESTS_PER_S", "0")];
+    let (node, admin) = Node::secured(&data, &[], &settings);
+    people(&node, &admin);
+    let by_admin = node.asked_by(&admin);
+    let audited =
+        || by_admin.get("/api/v1/audit?subject=deliveries/del-1").expect(200)["data"].as_array().map(Vec::len);
+    wait_for("the audit of the delivery", || (audited() == Some(5)).then_some(()));
+    let changes = by_admin.get("/api/v1/changes?limit=1000").expect(200).to_string();
+    assert!(changes.contains("(sealed, changed)"), "{changes}");
+    node.stop();
+    for word in PRIVATE {
+        assert_eq!(files_with(folder.path(), word.as_bytes()), Vec::<String>::new(), "{word}");
+    }
+    let places = files_with_places(&data);
+    assert!(!places.is_empty(), "the table of deliveries has places");
+    assert!(places.iter().all(|file| file.contains("registry.db")), "no log, no audit: {places:?}");
+
+    let (node, admin) = Node::secured_again(&data, &[], &settings);
+    let by_admin = node.asked_by(&admin);
+    let erased = by_admin.post("/api/v1/customers/c-1/erase", "{}").expect(200);
+    let said = &erased["data"]["erased"];
+    assert!(said["deliveries"].to_string().contains("dropoff_latitude"), "{erased}");
+    assert_eq!(said["related"]["deliveries.events"], json!(["latitude", "longitude", "data"]));
+    let delivery = by_admin.get("/api/v1/deliveries/del-1").expect(200);
+    assert_eq!(
+        (&delivery["data"]["status"], &delivery["data"]["dropoff_latitude"]),
+        (&json!("delivered"), &Value::Null)
+    );
+    wait_for("the audit of the erasure", || {
+        let entries = by_admin.get("/api/v1/audit?action=customers.erase").expect(200);
+        (entries["data"].as_array().map(Vec::len) >= Some(1)).then_some(())
+    });
+    assert_eq!(by_admin.get("/api/v1/audit/verify").expect(200)["data"]["sound"], true);
+    node.stop();
+    assert_eq!(files_with_places(&data), Vec::<String>::new());
 }

@@ -1,11 +1,11 @@
 //! The registry on PostgreSQL, which stands still for half a minute and is then killed: reports are taken and places are
-//! read all the while, records say that they are away, and come back by themselves.
+//! read all the while, records say that they are away, and come back by themselves. And a node that starts meanwhile.
 
 mod harness;
 #[path = "../crates/registry/tests/support/postgres.rs"]
 mod postgres;
 
-use harness::{Node, folder, now_ms, wait_for};
+use harness::{Node, drover, folder, now_ms, wait_for};
 use postgres::Postgres;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -62,4 +62,43 @@ fn reports_are_taken_and_places_read_while_postgres_is_away() {
         audit.contains("v-2").then_some(audit)
     });
     assert!(changes.contains("v-1"), "{changes}");
+}
+
+#[test]
+fn a_node_that_starts_while_postgres_is_away_waits_and_says_so() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let mut server = Postgres::start();
+    let url = server.new_database();
+    let settings = [("DROVER_REGISTRY", url.as_str())];
+    let (node, admin) = Node::secured(&data, &[], &settings);
+    node.asked_by(&admin).make("fleets", &json!({"id": "north", "name": "North"}));
+    node.stop();
+    server.kill();
+
+    let messages = data.with_extension("messages");
+    let waiting = || {
+        let said = std::fs::read_to_string(&messages).unwrap_or_default();
+        said.matches("waiting for the registry's database").count()
+    };
+    let (node, admin) = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| Node::secured_again(&data, &[], &settings));
+        // Told more than once, so longer than one attempt lasts.
+        wait_for("a node that waits", || (waiting() >= 2).then_some(()));
+        server.start_again();
+        starting.join().expect("the node starts once the server is there")
+    });
+    let fleet = node.asked_by(&admin).get("/api/v1/fleets/north").expect(200);
+    assert_eq!(fleet["data"]["name"], "North");
+    node.stop();
+
+    server.kill();
+    let began = Instant::now();
+    let mut command = drover(&["serve", "--data", data.to_str().expect("UTF-8"), "--http", "127.0.0.1:0"]);
+    let ended = command.envs(settings).env("DROVER_REGISTRY_WAIT_S", "5").output().expect("drover starts");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && began.elapsed() >= Duration::from_secs(5), "{said}");
+    for word in ["did not answer for", "start it, or correct `registry`", "registry_wait_s"] {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
 }

@@ -4,6 +4,7 @@ mod harness;
 
 use harness::{Node, drover, folder, now_ms, report};
 use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,38 @@ fn without_credentials_a_node_listens_on_loopback_only() {
     assert!(!output.status.success() && said.contains("loopback"), "{said}");
     let said = refusal(&data, &["--mqtt", "0.0.0.0:0"], &[]);
     assert!(said.contains("in the clear") && said.contains("allow_plain"), "{said}");
+}
+
+#[test]
+fn a_new_data_folder_is_for_its_owner_alone() {
+    let folder = folder();
+    let data = folder.path().join("deep/data");
+    drop(Node::start(&data));
+    let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    let given = folder.path().join("given");
+    std::fs::DirBuilder::new().mode(0o750).create(&given).expect("a folder");
+    drop(Node::start(&given));
+    assert_eq!(mode(&given), 0o750, "one that is there is as its owner wants it");
+}
+
+#[test]
+fn the_doctor_finds_what_was_changed_in_the_audit() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let (node, _) = Node::secured(&data, &[], &[]);
+    node.stop();
+    let look = || drover(&["doctor", "--data", data.to_str().expect("a path")]).output().expect("the doctor ends");
+    let sound = look();
+    assert!(sound.status.success(), "{}", String::from_utf8_lossy(&sound.stdout));
+    let file = data.join("audit.db");
+    let mut bytes = std::fs::read(&file).expect("the audit");
+    let at = bytes.windows(10).position(|word| word == b"users.upda").expect("a change of a user");
+    bytes[at..at + 10].copy_from_slice(b"users.upsa");
+    std::fs::write(&file, bytes).expect("written");
+    let found = look();
+    let said = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert!(!found.status.success() && said.contains("audit.db") && said.contains("entry "), "{said}");
 }
 
 #[test]

@@ -5,14 +5,18 @@
 // Every scenario is a crate of its own and uses some of this.
 #![allow(dead_code, unused_imports)]
 
+mod browser;
 mod disk;
 mod log;
 mod node;
+mod script;
 mod socket;
 
+pub use browser::{Browser, Page, next_of};
 pub use disk::SmallDisk;
 pub use log::{Logged, read_log};
-pub use node::{Answer, As, Node};
+pub use node::{ADMIN_PASSWORD, Answer, As, Node};
+pub use script::Script;
 pub use socket::Socket;
 
 use serde_json::{Value, json};

@@ -13,7 +13,7 @@ use std::sync::mpsc;
 /// Lines of a node's own messages shown when a test fails.
 const MESSAGES_SHOWN: usize = 30;
 /// What users of the tests choose.
-const ADMIN_PASSWORD: &str = "correct horse battery staple";
+pub const ADMIN_PASSWORD: &str = "correct horse battery staple";
 /// Largest answer that a test reads.
 const ANSWER_MAX_BYTES: u64 = 256 << 20;
 
@@ -70,9 +70,7 @@ impl Node {
 
     /// A node that asks for credentials, at its first start, and its administrator, logged in with a password of his own.
     pub fn secured(data: &Path, doors: &[(&str, &str)], settings: &[(&str, &str)]) -> (Node, String) {
-        let doors: Vec<_> =
-            [("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0")].into_iter().chain(doors.iter().copied()).collect();
-        let node = Node::start_as(false, data, &doors, settings);
+        let node = Node::start_as(false, data, &and_usual(doors), settings);
         let messages = node.messages();
         let said = messages.lines().find_map(|line| line.trim().strip_prefix("first administrator: "));
         let (email, once) = said.and_then(|said| said.split_once(' ')).expect("the first administrator is told");
@@ -86,9 +84,7 @@ impl Node {
 
     /// The same folder again, with the administrator that it has by now.
     pub fn secured_again(data: &Path, doors: &[(&str, &str)], settings: &[(&str, &str)]) -> (Node, String) {
-        let doors: Vec<_> =
-            [("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0")].into_iter().chain(doors.iter().copied()).collect();
-        let node = Node::start_as(false, data, &doors, settings);
+        let node = Node::start_as(false, data, &and_usual(doors), settings);
         let token = node.log_in("admin@localhost", ADMIN_PASSWORD);
         (node, token)
     }
@@ -108,11 +104,22 @@ impl Node {
     }
 
     fn start_as(dev: bool, data: &Path, doors: &[(&str, &str)], settings: &[(&str, &str)]) -> Node {
+        let mut command = drover(&["serve"]);
+        command.args(dev.then_some("--dev"));
+        Node::run(command, data, doors, settings)
+    }
+
+    /// The demo, which has a node in it.
+    pub fn demo(data: &Path) -> Node {
+        Node::run(drover(&["demo"]), data, &and_usual(&[]), &[])
+    }
+
+    fn run(mut command: Command, data: &Path, doors: &[(&str, &str)], settings: &[(&str, &str)]) -> Node {
         let messages = data.with_extension("messages");
         let stderr = File::options().create(true).append(true).open(&messages).expect("a file for messages");
-        let data = data.to_str().expect("a path in UTF-8");
-        let process = drover(&["serve", "--data", data])
-            .args(dev.then_some("--dev"))
+        let process = command
+            .arg("--data")
+            .arg(data)
             .args(doors.iter().flat_map(|(flag, address)| [flag, address]))
             .env("DROVER_LOG_SEGMENT_MIB", "4")
             .envs(settings.iter().copied())
@@ -217,10 +224,20 @@ impl Node {
     }
 
     /// SIGTERM, and waits until the node has closed everything.
-    pub fn stop(mut self) {
+    pub fn stop(self) {
+        self.signal("TERM");
+    }
+
+    /// Ctrl-C, and waits as well.
+    pub fn interrupt(self) {
+        self.signal("INT");
+    }
+
+    fn signal(mut self, name: &str) {
         let id = self.process.id().to_string();
         // The shell's own `kill`: a system without procps has no other.
-        let status = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status().expect("sh runs");
+        let kill = format!("kill -{name} \"$0\"");
+        let status = Command::new("sh").args(["-c", &kill, &id]).status().expect("sh runs");
         assert!(status.success(), "the node was not there to be stopped");
         let ended = super::wait_for("end of the node", || self.process.try_wait().expect("the node is our child"));
         assert!(ended.success(), "the node ended with {ended}");
@@ -260,13 +277,18 @@ impl As<'_> {
 
     /// Any method, with JSON.
     pub fn ask(&self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Answer {
+        self.ask_with(method, path, &[], body)
+    }
+
+    /// The same with more headers.
+    pub fn ask_with(&self, method: &str, path: &str, more: &[(&str, &str)], body: impl AsRef<[u8]>) -> Answer {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(self.node.url() + path)
             .header("content-type", "application/json")
-            .header("authorization", format!("Bearer {}", self.token))
-            .body(body.as_ref().to_vec())
-            .expect("a request");
+            .header("authorization", format!("Bearer {}", self.token));
+        let request = more.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(body.as_ref().to_vec()).expect("a request");
         answer(self.node.http.run(request).unwrap_or_else(|error| panic!("{method} {path}: {error}")))
     }
 
@@ -300,6 +322,13 @@ impl Drop for Node {
             eprintln!("the node's last messages:\n{}", lines[lines.len().saturating_sub(MESSAGES_SHOWN)..].join("\n"));
         }
     }
+}
+
+/// These doors, and those that every node has, each on a port of its own.
+fn and_usual<'a>(doors: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let usual = [("--http", "127.0.0.1:0"), ("--mqtt", "127.0.0.1:0")].into_iter();
+    let not_told = usual.filter(|(flag, _)| doors.iter().all(|(told, _)| told != flag));
+    not_told.chain(doors.iter().copied()).collect()
 }
 
 fn agent() -> ureq::Agent {

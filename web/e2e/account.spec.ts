@@ -1,4 +1,4 @@
-import { test as open } from './drover';
+import { anotherPage, test as open } from './drover';
 import { api, expect, logIn, makeUser, openAs, PASSWORD, test, totpCode } from './secured';
 
 test('the first administrator replaces the one-time password and arrives where he wanted', async ({ page, drover }) => {
@@ -118,8 +118,7 @@ test('a session ended elsewhere leads to the login and back to the same place', 
   await openAs(page, drover, admin, '#vehicle/7@41.15,-8.61,15');
   await expect(page.getByTestId('connection')).toHaveText('Live');
 
-  const elsewhere = await browser.newContext();
-  const other = await elsewhere.newPage();
+  const other = await anotherPage(browser, drover);
   await openAs(other, drover, admin, '#/account');
   const sessions = other.getByRole('region', { name: 'Where you are logged in' });
   await expect(sessions).toContainText('This browser');
@@ -129,7 +128,6 @@ test('a session ended elsewhere leads to the login and back to the same place', 
     await expect(sessions.getByRole('button')).toHaveCount(left - 1);
   }
   await expect(sessions).toContainText('Nowhere else.');
-  await elsewhere.close();
 
   await expect(page.getByText('Your session has ended.')).toBeVisible({ timeout: 30_000 });
   await logIn(page, admin);
@@ -182,9 +180,18 @@ test('the login works by keyboard alone, at the width of a phone, in the dark', 
 });
 
 test('a login elsewhere that failed says why', async ({ page, drover }) => {
-  await page.goto(`${drover.url}/?problem=unknown_user`);
-  await expect(page.getByRole('alert')).toContainText('nobody here has this e-mail address');
-  await expect.poll(() => new URL(page.url()).search).toBe('');
+  const said = {
+    unknown_user: 'nobody here has this e-mail address',
+    oidc_refused: 'refused over there',
+    provider_away: 'The login service does not answer',
+    registry_away: 'The list of users cannot be read at the moment',
+    'something-else': 'The login did not work',
+  };
+  for (const [problem, words] of Object.entries(said)) {
+    await page.goto(`${drover.url}/?problem=${problem}`);
+    await expect(page.getByRole('alert')).toContainText(words);
+    await expect.poll(() => new URL(page.url()).search).toBe('');
+  }
 });
 
 open('a node that asks for no credentials has neither login nor account', async ({ page, drover }) => {

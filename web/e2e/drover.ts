@@ -1,13 +1,15 @@
 // A real node per test, in a folder of its own, and a page that may neither complain nor talk to anybody else.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { test as base, expect, type Page } from '@playwright/test';
+import { type Browser, test as base, expect, type Page } from '@playwright/test';
 
 const BINARY = resolve(process.env.DROVER_BIN ?? '../target/release/drover');
+/** A folder whose page is tried in place of the one that the binary was built with. */
+const PAGE = process.env.PAGE_DIST;
 const READY_MS = 20_000;
 const BATCH = 1_000;
 
@@ -102,6 +104,7 @@ export const test = base.extend<Fixtures>({
   },
   excused: ['', { option: true }],
   page: async ({ page, drover, excused }, use) => {
+    if (PAGE) await servePage(page, drover, resolve(PAGE));
     const complaints: string[] = [];
     const outside: string[] = [];
     page.on('console', (message) => {
@@ -124,6 +127,32 @@ export const test = base.extend<Fixtures>({
 });
 
 export { expect };
+
+/** A page of somebody else: nothing of the first one's login. */
+export async function anotherPage(browser: Browser, drover: Drover): Promise<Page> {
+  const page = await browser.newPage();
+  if (PAGE) await servePage(page, drover, resolve(PAGE));
+  return page;
+}
+
+/** The files of the page from a folder; everything else is the node's. */
+async function servePage(page: Page, drover: Drover, folder: string): Promise<void> {
+  const types = { html: 'text/html', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' };
+  const ours = ({ href, pathname }: URL) =>
+    href.startsWith(drover.url) && /^\/($|assets\/|map\/|favicon)/.test(pathname);
+  await page.route(ours, async (route) => {
+    const { pathname } = new URL(route.request().url());
+    const file = pathname === '/' ? 'index.html' : pathname.slice(1);
+    const contentType = types[file.split('.').at(-1) as keyof typeof types] ?? 'application/octet-stream';
+    const body = await readFile(join(folder, file));
+    // Streets are read in parts.
+    const [, from, to] = /bytes=(\d+)-(\d+)/.exec(route.request().headers().range ?? '') ?? [];
+    if (!from || !to) return route.fulfill({ body, contentType });
+    const part = body.subarray(Number(from), Number(to) + 1);
+    const range = `bytes ${from}-${Number(from) + part.length - 1}/${body.length}`;
+    return route.fulfill({ status: 206, body: part, contentType, headers: { 'content-range': range } });
+  });
+}
 
 const LIVE_COLOUR: Colour = [0x0b, 0x6b, 0xcb];
 

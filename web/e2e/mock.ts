@@ -179,6 +179,7 @@ function auth(method: string, what: string, sent: Row): unknown {
 /** The usual ways of a table: `vehicles`, `vehicles/van-1`, `users/u-1/password`. */
 function table(method: string, path: string, sent: Row, asked: URLSearchParams): Row {
   const name = Object.keys(tables).find((name) => path === name || path.startsWith(`${name}/`));
+  if (!name && method === 'GET' && !path.includes('/')) return page([], asked);
   if (!name) throw new Refusal(404, 'not_found');
   const rows = tables[name]!;
   const [id, act] = path.slice(name.length + 1).split('/');

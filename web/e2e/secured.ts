@@ -31,7 +31,7 @@ export const test = base.extend<Fixtures>({
     await rm(folder, { recursive: true, force: true });
   },
   // What is refused is what is looked at here, and browsers complain of each.
-  excused: 'responded with a status of 4(01|04|09|12|22|29)|WebSocket connection to .* failed',
+  excused: 'responded with a status of (4(01|04|09|12|22|29)|503)|WebSocket connection to .* failed',
   admin: async ({ drover }, use) => {
     const admin = { email: drover.admin!.email, password: PASSWORD };
     const asked = await api(drover, drover.admin!);
@@ -97,6 +97,14 @@ export async function openAs(page: Page, drover: Drover, person: Person, hash: s
 export async function rowAction(page: Page, row: string, action: string): Promise<void> {
   await page.getByRole('button', { name: `Actions for ${row}` }).click();
   await page.getByRole('menuitem', { name: action }).click();
+}
+
+/** Finds something by its name in a field that looks it up, and takes it. */
+export async function pick(page: Page, label: string | RegExp, name: string): Promise<void> {
+  const field = page.getByRole('combobox', { name: label });
+  await field.fill(name);
+  await page.getByRole('option', { name }).click();
+  await expect(field).toHaveValue(name);
 }
 
 /** What an authenticator app shows, `steps` of 30 s from now. */

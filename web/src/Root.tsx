@@ -46,7 +46,7 @@ export function Root() {
 function Inside({ me }: { me: Person }) {
   const page = readPage(useHash());
   if (me.must_change_password) return <FirstPassword email={me.user.email} />;
-  if (page.name === 'admin') return <AdminPage me={me} section={page.section} />;
+  if (page.name === 'admin') return <AdminPage me={me} place={page} />;
   if (page.name === 'account' || !may(me, 'live.read')) return <AccountPage me={me} />;
   return <MapPage />;
 }

@@ -120,6 +120,26 @@ export const DownloadIcon = (props: IconProps) => (
     <path d="M12 4v11M7 10.5l5 5 5-5M5 20h14" />
   </Glyph>
 );
+export const UpIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <path d="m6 15 6-6 6 6" />
+  </Glyph>
+);
+export const DownIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <path d="m6 9 6 6 6-6" />
+  </Glyph>
+);
+export const UploadIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <path d="M12 16V5m-5 5 5-5 5 5M5 20h14" />
+  </Glyph>
+);
+export const FilterIcon = (props: IconProps) => (
+  <Glyph {...props}>
+    <path d="M4 6h16M7 12h10m-7 6h4" />
+  </Glyph>
+);
 export const MoreIcon = (props: IconProps) => (
   <Glyph {...props}>
     <path d="M12 5.5v.01M12 12v.01M12 18.5v.01" strokeWidth="3" />

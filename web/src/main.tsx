@@ -3,6 +3,7 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import './style.css';
 import './page/pages.css';
+import './admin/records.css';
 import './details/history.css';
 import './replay/replay.css';
 import { start } from './live';

@@ -102,13 +102,16 @@ impl Caller {
     /// Which assets the caller sees.
     pub fn sight(&self, directory: &Directory) -> Sight {
         match self.reach {
-            Reach::All => Sight::All,
+            Reach::All if self.role.only_kind().is_none() => Sight::All,
             _ => Sight::Some(Arc::new(Within { caller: self.clone(), directory: directory.clone() })),
         }
     }
 
-    /// True if the asset is within reach: of his fleets, or his own.
+    /// True if the asset is within reach: of his fleets, or his own, and of a kind that his role is about.
     pub fn reaches_asset(&self, directory: &Directory, kind: Kind, id: &str) -> bool {
+        if self.role.only_kind().is_some_and(|only| only != kind) {
+            return false;
+        }
         match &self.reach {
             Reach::All => true,
             Reach::Fleets(fleets) => directory.is_in(kind, id, fleets),
@@ -190,6 +193,20 @@ mod tests {
         assert!(sight.sees(Kind::Vehicle, "v-2"));
         directory.remove(Kind::Vehicle, "v-1");
         assert!(!sight.sees(Kind::Vehicle, "v-1"));
+    }
+
+    #[test]
+    fn a_station_operator_sees_stations_and_nobody_who_moves() {
+        let directory = Directory::default();
+        directory.place(Kind::Station, "s-1", Some("north"));
+        directory.place(Kind::Station, "s-2", Some("south"));
+        directory.place(Kind::Driver, "d-1", Some("north"));
+        for (reach, sees_south) in [(Reach::Fleets(["north".into()].into()), false), (Reach::All, true)] {
+            let sight = caller(Role::StationOperator, reach).sight(&directory);
+            assert!(sight.sees(Kind::Station, "s-1"));
+            assert_eq!(sight.sees(Kind::Station, "s-2"), sees_south);
+            assert!(!sight.sees(Kind::Driver, "d-1"));
+        }
     }
 
     #[test]

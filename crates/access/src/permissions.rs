@@ -31,10 +31,14 @@ permissions! {
     HistoryRead = "history.read",
     /// Send commands to devices.
     CommandsSend = "commands.send",
-    /// Read fleets, vehicles, drivers, stations, depots, devices, maintenance.
+    /// Read fleets, vehicles, drivers, depots, devices, maintenance.
     FleetRead = "fleet.read",
     /// Change them.
     FleetWrite = "fleet.write",
+    /// Read stations.
+    StationsRead = "stations.read",
+    /// Make and change them.
+    StationsWrite = "stations.write",
     /// Read deliveries, routes, assignments.
     OrdersRead = "orders.read",
     /// Make and change them.
@@ -65,12 +69,15 @@ permissions! {
     AuditRead = "audit.read",
     /// See how the node does: metrics, checksums, metadata.
     NodeRead = "node.read",
+    /// See and change the node's own keys.
+    VaultManage = "vault.manage",
 }
 
 impl Permission {
     /// True if it is about the node as a whole, where no fleet can be told from another: only for who reaches all.
     pub const fn node_wide(self) -> bool {
-        matches!(self, Permission::IntakeRead | Permission::IntakeWrite | Permission::NodeRead)
+        use Permission::{IntakeRead, IntakeWrite, NodeRead, VaultManage};
+        matches!(self, IntakeRead | IntakeWrite | NodeRead | VaultManage)
     }
 
     /// Reads the word.

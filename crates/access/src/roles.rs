@@ -2,6 +2,7 @@
 
 use crate::permissions::Permission::{self, *};
 use crate::permissions::Permissions;
+use drover_model::Kind;
 use serde::{Deserialize, Serialize};
 
 /// What somebody is to the organisation.
@@ -18,7 +19,7 @@ pub enum Role {
     Driver,
     /// Waits for a delivery: sees his own orders, and the driver while one is out.
     Customer,
-    /// Looks after stations.
+    /// Looks after stations: their records, reports and commands, and nobody's places.
     StationOperator,
     /// Reads everything, the audit too, and changes nothing.
     Auditor,
@@ -34,6 +35,7 @@ const DISPATCHING: &[Permission] = &[
     HistoryRead,
     CommandsSend,
     FleetRead,
+    StationsRead,
     OrdersRead,
     OrdersWrite,
     OrdersStatus,
@@ -83,6 +85,7 @@ impl Role {
             Role::FleetManager => Permissions::of(DISPATCHING)
                 .with(ReportsWrite)
                 .with(FleetWrite)
+                .with(StationsWrite)
                 .with(PersonsManage)
                 .with(UsersRead)
                 .with(UsersWrite)
@@ -95,16 +98,20 @@ impl Role {
                 LiveRead,
                 HistoryRead,
                 FleetRead,
+                StationsRead,
                 OrdersRead,
                 OrdersStatus,
                 OrdersWatch,
             ]),
             Role::Customer => Permissions::of(&[OrdersRead, OrdersWatch, CustomersRead]),
-            Role::StationOperator => Permissions::of(&[LiveRead, HistoryRead, CommandsSend, FleetRead]),
+            Role::StationOperator => {
+                Permissions::of(&[LiveRead, HistoryRead, CommandsSend, StationsRead, StationsWrite])
+            },
             Role::Auditor => Permissions::of(&[
                 LiveRead,
                 HistoryRead,
                 FleetRead,
+                StationsRead,
                 OrdersRead,
                 CustomersRead,
                 IntakeRead,
@@ -115,10 +122,19 @@ impl Role {
             Role::Integration => Permissions::of(DISPATCHING)
                 .with(ReportsWrite)
                 .with(FleetWrite)
+                .with(StationsWrite)
                 .with(IntakeRead)
                 .with(IntakeWrite)
                 .with(NodeRead),
             Role::Device => Permissions::of(&[ReportsWrite, LiveRead]),
+        }
+    }
+
+    /// The only kind of asset that the role is about, if it is not about all.
+    pub const fn only_kind(self) -> Option<Kind> {
+        match self {
+            Role::StationOperator => Some(Kind::Station),
+            _ => None,
         }
     }
 

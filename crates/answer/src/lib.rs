@@ -95,6 +95,16 @@ impl Problem {
         Problem { field: Some(field.into()), ..Problem::new(ProblemKind::Invalid, "out_of_range", message, help) }
     }
 
+    /// How many a page holds: `usual` where nothing is asked. Refuses none, and more than `most`: who asks for more than he
+    /// gets would take the page for all there is.
+    pub fn page_limit(asked: Option<usize>, usual: usize, most: usize) -> Result<usize, Problem> {
+        let limit = asked.unwrap_or(usual);
+        if (1..=most).contains(&limit) {
+            return Ok(limit);
+        }
+        Err(Problem::invalid("limit", format!("limit is {limit}; allowed are whole numbers from 1 to {most}")))
+    }
+
     /// Says when the same request may pass.
     pub fn retry_after(mut self, seconds: u32) -> Problem {
         self.retry_after_s = Some(seconds);

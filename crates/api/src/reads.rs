@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use drover_access::Seeing;
+use drover_access::{Seeing, Shown, is_person};
 use drover_answer::{Problem, ProblemKind, ReadProblems, kind_in_path, now_ms};
 use drover_geo::{BoundingBox, Point, Polygon};
 use drover_live::{Area, Filter, Freshness, Live};
@@ -361,16 +361,21 @@ async fn distance(
     State(live): State<Live>,
     Seeing(sight): Seeing,
     query: Result<Query<DistanceQuery>, QueryRejection>,
-) -> Result<Json<Distance>, Problem> {
+) -> Result<Response, Problem> {
     let Query(query) = query?;
-    let fix = |text: &str| -> Result<_, Problem> {
-        let asset = AssetRef::parse(text)?;
+    let assets = [AssetRef::parse(&query.from)?, AssetRef::parse(&query.to)?];
+    let fix = |asset: &AssetRef| {
         let help = "a place is known from the first report with latitude and longitude on";
-        let fix = if sight.sees(asset.kind, &asset.id) { live.fix(&asset).flatten() } else { None };
+        let fix = if sight.sees(asset.kind, &asset.id) { live.fix(asset).flatten() } else { None };
         fix.ok_or_else(|| not_found(format!("no place of {asset} is known"), help))
     };
-    let distance_m = Live::distance_m(fix(&query.from)?, fix(&query.to)?);
-    Ok(Json(Distance { from: query.from, to: query.to, distance_m }))
+    let distance_m = Live::distance_m(fix(&assets[0])?, fix(&assets[1])?);
+    let asked = serde_json::json!({"distance": [query.from, query.to]});
+    let mut response = Json(Distance { from: query.from, to: query.to, distance_m }).into_response();
+    // How far somebody is from a known place tells where he is.
+    let persons = assets.into_iter().filter(|asset| is_person(asset.kind)).collect();
+    response.extensions_mut().insert(Shown { persons, asked });
+    Ok(response)
 }
 
 /// `{"count":…,"position":…,"<name>":[…]}` and how many were left out.

@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use drover_access::{Seeing, Until};
+use drover_access::{Seeing, Until, Watching};
 use drover_answer::{Meta, Problem, ProblemKind, ReadProblems};
 use drover_live::{Frame, Live, Watcher, Wish};
 use drover_model::{AssetRef, Kind, Sight};
@@ -28,6 +28,9 @@ const MESSAGE_MAX_BYTES: usize = 256 * 1024;
 const SEND_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a silent watcher is pinged; after three pings without a sound it is gone.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+/// Wishes that one watcher may send at once, and then a second.
+const WISHES_AT_ONCE: f64 = 200.0;
+const WISHES_PER_S: f64 = 20.0;
 /// Most single assets in one wish.
 const ASSETS_MAX: usize = 10_000;
 
@@ -126,6 +129,7 @@ fn wish<'a>(
 /// Messages: `{"type":"hello",…}`, `{"type":"snapshot","page":1,"last":false,"resumed":false,"total":…,"position":…,"assets":[…]}`,
 /// `{"type":"changes","position":…,"assets":[…]}`, `{"type":"error","error":{…}}`. A WebSocket watcher may send
 /// `{"action":"subscribe","kinds":[…],"assets":["driver/1"],"viewport":[w,s,e,n],"since":…}` at any time; the new wish replaces the old one.
+/// A wish that names drivers or riders is noted in the audit.
 #[utoipa::path(
     get, path = "/api/v1/live", tag = "watching", params(WishQuery),
     responses((status = 200, body = Asset, content_type = "text/event-stream", description = "events whose data are the messages; `assets` holds objects of this form"),
@@ -135,11 +139,13 @@ async fn watch(
     State(state): State<WatchState>,
     Seeing(sight): Seeing,
     until: Until,
+    mut watching: Watching,
     query: Result<Query<WishQuery>, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query?;
     let wish = query.wish(sight.clone())?;
+    let named = named_in(&wish);
     let watcher = state.live.watch(wish).map_err(|error| {
         Problem::new(
             ProblemKind::Unavailable,
@@ -149,6 +155,7 @@ async fn watch(
         )
         .retry_after(10)
     })?;
+    watching.change(named.iter(), |asset| sight.sees(asset.kind, &asset.id));
     match upgrade {
         Ok(upgrade) => {
             let upgrade = upgrade
@@ -156,10 +163,11 @@ async fn watch(
                 .write_buffer_size(0)
                 .max_message_size(MESSAGE_MAX_BYTES)
                 .max_frame_size(MESSAGE_MAX_BYTES);
-            Ok(upgrade.on_upgrade(move |socket| serve(state, watcher, sight, until, socket)))
+            Ok(upgrade.on_upgrade(move |socket| serve(state, Watch { watcher, sight, watching }, until, socket)))
         }
         Err(_) => {
-            Ok(Sse::new(events(state, watcher, until)).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
+            let events = events(state, watcher, watching, until);
+            Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
         }
     }
 }
@@ -233,8 +241,56 @@ fn error_text(problem: &Problem) -> Utf8Bytes {
     serde_json::json!({"type": "error", "error": {"code": problem.code, "message": problem.message, "help": problem.help}}).to_string().into()
 }
 
-async fn serve(state: WatchState, watcher: Watcher, sight: Sight, until: Until, mut socket: WebSocket) {
-    if let Err(error) = stream(&state, watcher, sight, until, &mut socket).await {
+/// One WebSocket's watch.
+struct Watch {
+    watcher: Watcher,
+    sight: Sight,
+    watching: Watching,
+}
+
+impl Watch {
+    /// Puts another wish in place of the one before.
+    fn change(&mut self, text: &str, pace: &mut Pace) -> Result<(), Problem> {
+        if !pace.take() {
+            return Err(too_fast());
+        }
+        let request = serde_json::from_str::<Request>(text).map_err(|error| bad_request(&error))?;
+        let wish = request.wish(self.sight.clone())?;
+        self.watching.change(named_in(&wish).iter(), |asset| self.sight.sees(asset.kind, &asset.id));
+        self.watcher.change_wish(wish);
+        Ok(())
+    }
+}
+
+/// The assets that a wish names and that its kinds let through.
+fn named_in(wish: &Wish) -> Vec<AssetRef> {
+    let passes = |asset: &&AssetRef| wish.kinds.is_empty() || wish.kinds.contains(&asset.kind);
+    wish.assets.iter().filter(passes).cloned().collect()
+}
+
+/// How many more wishes a watcher may send.
+struct Pace {
+    left: f64,
+    at: Instant,
+}
+
+impl Pace {
+    fn new() -> Pace {
+        Pace { left: WISHES_AT_ONCE, at: Instant::now() }
+    }
+
+    fn take(&mut self) -> bool {
+        let now = Instant::now();
+        self.left = (self.left + (now - self.at).as_secs_f64() * WISHES_PER_S).min(WISHES_AT_ONCE);
+        self.at = now;
+        let may = self.left >= 1.0;
+        self.left -= f64::from(u8::from(may));
+        may
+    }
+}
+
+async fn serve(state: WatchState, watch: Watch, until: Until, mut socket: WebSocket) {
+    if let Err(error) = stream(&state, watch, until, &mut socket).await {
         tracing::debug!(%error, "a watcher's WebSocket ended");
     }
 }
@@ -245,15 +301,10 @@ async fn send(socket: &mut WebSocket, message: Message) -> Result<(), axum::Erro
 
 /// Sends frames until the watcher leaves. Between frames of changes it pauses, so that what changes
 /// meanwhile travels together.
-async fn stream(
-    state: &WatchState,
-    mut watcher: Watcher,
-    sight: Sight,
-    until: Until,
-    socket: &mut WebSocket,
-) -> Result<(), axum::Error> {
+async fn stream(state: &WatchState, mut watch: Watch, until: Until, socket: &mut WebSocket) -> Result<(), axum::Error> {
     let mut ended = until.ended();
     send(socket, Message::Text(hello(state).into())).await?;
+    let mut pace = Pace::new();
     let mut not_before = Instant::now();
     let mut pings_unanswered = 0;
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -266,10 +317,8 @@ async fn stream(
                 pings_unanswered = 0;
                 match received.transpose()? {
                     Some(Message::Text(text)) => {
-                        let wish = serde_json::from_str::<Request>(&text).map_err(|error| bad_request(&error)).and_then(|request| request.wish(sight.clone()));
-                        match wish {
-                            Ok(wish) => watcher.change_wish(wish),
-                            Err(problem) => send(socket, Message::Text(error_text(&problem))).await?,
+                        if let Err(problem) = watch.change(&text, &mut pace) {
+                            send(socket, Message::Text(error_text(&problem))).await?;
                         }
                     }
                     Some(Message::Binary(_)) => send(socket, Message::Text(error_text(&not_text()))).await?,
@@ -277,10 +326,10 @@ async fn stream(
                     Some(Message::Close(_)) | None => return Ok(()),
                 }
             }
-            frame = async { sleep_until(not_before).await; watcher.next().await } => {
+            frame = async { sleep_until(not_before).await; watch.watcher.next().await } => {
                 let Some(frame) = frame else { return goodbye(socket).await };
                 if matches!(frame, Frame::Changes { .. }) {
-                    not_before = Instant::now() + watcher.pause();
+                    not_before = Instant::now() + watch.watcher.pause();
                 }
                 send(socket, Message::Text(text(&frame))).await?;
             }
@@ -316,6 +365,11 @@ fn bad_request(error: &serde_json::Error) -> Problem {
     )
 }
 
+fn too_fast() -> Problem {
+    let message = format!("more than {WISHES_PER_S} wishes a second; this one was not read");
+    Problem::new(ProblemKind::TooMany, "rate_limited", message, "send fewer wishes").retry_after(1)
+}
+
 fn not_text() -> Problem {
     Problem::new(
         ProblemKind::Malformed,
@@ -325,12 +379,17 @@ fn not_text() -> Problem {
     )
 }
 
-fn events(state: WatchState, watcher: Watcher, until: Until) -> impl Stream<Item = Result<Event, Infallible>> {
+fn events(
+    state: WatchState,
+    watcher: Watcher,
+    watching: Watching,
+    until: Until,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     let first = Event::default().data(hello(&state));
-    let ended = until.ended();
-    futures_util::stream::unfold((Some(first), watcher, ended), |(first, mut watcher, mut ended)| async move {
+    let whole = (Some(first), watcher, until.ended(), watching);
+    futures_util::stream::unfold(whole, |(first, mut watcher, mut ended, watching)| async move {
         if let Some(event) = first {
-            return Some((Ok(event), (None, watcher, ended)));
+            return Some((Ok(event), (None, watcher, ended, watching)));
         }
         let frame = tokio::select! {
             biased;
@@ -340,6 +399,6 @@ fn events(state: WatchState, watcher: Watcher, until: Until) -> impl Stream<Item
         if matches!(frame, Frame::Changes { .. }) {
             tokio::time::sleep(watcher.pause()).await;
         }
-        Some((Ok(Event::default().data(text(&frame).as_str())), (None, watcher, ended)))
+        Some((Ok(Event::default().data(text(&frame).as_str())), (None, watcher, ended, watching)))
     })
 }

@@ -2,11 +2,11 @@
 //! caller then may do is not decided here.
 
 use crate::memory::Login;
-use crate::rows::{BY_CERTIFICATE, device_caller, note_use};
+use crate::rows::{by_certificate, device_caller, note_use};
 use crate::secrets::{self, Digest};
 use crate::store::What;
 use crate::{Auth, devices, keys};
-use drover_access::Caller;
+use drover_access::{Caller, Role};
 use drover_answer::now_ms;
 use drover_model::Kind;
 use hashbrown::HashMap;
@@ -83,10 +83,11 @@ impl Auth {
         }
     }
 
-    /// Takes a report's turn of a device that reports over an open connection: none if it may, else the seconds to wait.
+    /// Takes a turn of a device that reports over an open connection, from the bucket of its requests with reports: none if
+    /// it may go on, else the seconds to wait. Whoever is no device has no such limit.
     pub fn take_report(&self, caller: &Caller) -> Option<u32> {
-        let limits = self.0.settings.limits?;
-        self.0.buckets.take(&("device", &*caller.subject), limits.device, now_us())?.wait_s
+        let limits = self.0.settings.limits.filter(|_| caller.role == Role::Device)?;
+        self.0.buckets.turn("device", &*caller.subject, limits.device)?.wait_s
     }
 
     /// Whose secret it is: an API key, a device token, or an access token.
@@ -167,7 +168,7 @@ impl Auth {
     fn read_certificate(&self, der: &[u8], digest: Digest) -> Option<Known> {
         let device = self.0.authority.identify(der).ok()?;
         let kind = Kind::parse(device.name.kind())?;
-        let caller = device_caller(kind, device.name.id(), format!("{BY_CERTIFICATE}{}", device.serial));
+        let caller = device_caller(kind, device.name.id(), by_certificate(&device.serial, device.expires_ms));
         let known = Known { caller, serial: device.serial, expires_ms: device.expires_ms };
         let mut certificates = self.0.certificates.0.lock();
         if certificates.len() >= CERTIFICATES_MAX {

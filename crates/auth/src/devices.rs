@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::keys::{expires_ms, some_time};
 use crate::memory::Ended;
-use crate::rows::{self, BY_CERTIFICATE, BY_TOKEN, Token, device_caller};
+use crate::rows::{self, BY_TOKEN, Token, by_certificate, device_caller};
 use crate::store::{self, What};
 use crate::users::time_text;
 use crate::work::Noted;
@@ -247,7 +247,7 @@ fn wrong_request(error: drover_certs::Error) -> Error {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Row(error.to_string()))
 }
 
@@ -267,7 +267,7 @@ pub(crate) async fn follow_revocations(mut revoked: broadcast::Receiver<Arc<str>
         let all = shared.authority.list();
         let ended = all.iter().filter(|listed| is_meant(listed)).filter_map(|listed| {
             let (kind, id) = device_of(listed)?;
-            let session = format!("{BY_CERTIFICATE}{}", listed.serial);
+            let session = by_certificate(&listed.serial, listed.expires_ms);
             let caller = rows::device_caller(kind, id, session);
             Some(Ended { subject: caller.subject.clone(), session: caller.session.clone() })
         });

@@ -2,19 +2,38 @@
 //! answers 401, 403 and 429.
 
 use crate::guard::COOKIE;
-use drover_access::{Needs, routes};
+use crate::users::people;
+use drover_access::{Needs, Role, routes};
 use drover_answer::ErrorEnvelope;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
+use utoipa::openapi::schema::{ObjectBuilder, Schema};
 use utoipa::openapi::{ContentBuilder, Object, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 const BEARER: &str = "bearerAuth";
 const KEY: &str = "apiKey";
 const COOKIE_AUTH: &str = "cookieAuth";
+
+/// The words of the roles that a user can have, as a schema.
+pub(crate) struct UserRole;
+
+impl ToSchema for UserRole {}
+
+impl PartialSchema for UserRole {
+    fn schema() -> RefOr<Schema> {
+        let words = people().map(Role::name);
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("What a user is to the organisation."))
+            .enum_values(Some(words))
+            .examples([Role::Dispatcher.name()]);
+        schema.build().into()
+    }
+}
 
 /// Adds to every route of the table what the guard asks for and answers.
 pub fn document(openapi: &mut OpenApi) {

@@ -2,18 +2,23 @@
 //! handler shows of it is the handler's matter.
 
 use crate::Auth;
-use crate::credentials::{Found, Via, now_us};
+use crate::credentials::{Found, Via};
 use crate::limits::Taken;
 use crate::login::site_of;
+use crate::loopback::is_from_here;
+use crate::proxies;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::uri::PathAndQuery;
-use axum::http::{Extensions, HeaderMap, HeaderValue, Method, Uri, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use drover_access::{Audit, Caller, Needs, Permission, Role, Route, route, routes};
+use drover_access::{
+    Audit, Caller, ClientOrigin, Look, Needs, Noter, Permission, ReportLimit, Role, Route, Shown, coming_from,
+    is_person, route, routes,
+};
 use drover_answer::{Problem, ProblemKind, now_ms};
 use drover_certs::Peer;
-use drover_ledger::{Entry, Outcome};
+use drover_ledger::{Entry, Ledger, Outcome};
 use drover_model::Kind;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -33,10 +38,22 @@ const BEFORE_CHANGE: [&str; 3] = ["/api/v1/auth/me", "/api/v1/auth/password", "/
 /// Lets through what the table of routes allows, and says in the answer how fast one may go on. To be layered around a
 /// whole router, so that the matched path is known; what matches no route (the page, and what is not there) is public.
 pub async fn guard(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {
-    let path = request.extensions().get::<MatchedPath>().cloned();
-    let Some(path) = path.filter(|path| !PAGES.contains(&path.as_str())) else { return next.run(request).await };
+    if auth.0.settings.dev
+        && let Err(problem) = is_from_here(request.headers())
+    {
+        return problem.into_response();
+    }
+    let address = auth.see_origin(&mut request);
+    let Some(path) = request.extensions().get::<MatchedPath>().cloned() else {
+        return match is_socket_io(request.uri().path()) {
+            true => auth.guard_socket_io(request, next, address).await,
+            false => next.run(request).await,
+        };
+    };
     let template = path.as_str();
-    let address = address_of(&request);
+    if PAGES.contains(&template) {
+        return next.run(request).await;
+    }
     let (method, concrete) = (request.method().clone(), request.uri().path().to_owned());
     let (passed, taken) = auth.admit(&mut request, template, address);
     let passed = match passed {
@@ -46,12 +63,14 @@ pub async fn guard(State(auth): State<Auth>, mut request: Request, next: Next) -
             return answer(refusal.problem, taken, template);
         }
     };
-    let mut response = next.run(request).await;
+    let mut response = coming_from(address, next.run(request)).await;
     if let Some(taken) = taken {
         taken.write(response.headers_mut());
     }
-    if let (Some(caller), Some(route)) = (&passed.caller, passed.route) {
-        auth.note_read(caller, route, &concrete, address, response.status().as_u16());
+    let shown = response.extensions_mut().remove::<Shown>();
+    if let Some(route) = passed.route {
+        let read = Read { route, path: &concrete, address, status: response.status(), shown };
+        auth.note_read(passed.caller.as_ref(), read);
     }
     response
 }
@@ -87,11 +106,69 @@ impl Auth {
         }
         let passed = self.judge(found, had_credentials, row, request);
         if let Ok(Passed { caller: Some(caller), .. }) = &passed {
-            request.extensions_mut().insert(caller.clone());
-            request.extensions_mut().insert(self.until(caller));
+            self.goes_with(caller, request);
+            if row.needs == Needs::May(Permission::ReportsWrite) && is_upgrade(request) {
+                request.extensions_mut().insert(self.report_limit(caller));
+            }
+        }
+        if row.method == "GET" {
+            // It may be a stream, whatever it says that it accepts.
+            request.extensions_mut().insert(self.noter());
         }
         request.extensions_mut().insert(self.0.directory.clone());
         (passed, taken)
+    }
+
+    fn goes_with(&self, caller: &Caller, request: &mut Request) {
+        request.extensions_mut().insert(caller.clone());
+        request.extensions_mut().insert(self.until(caller));
+    }
+
+    /// How fast a device may report over a connection; whoever else it is has no limit there.
+    fn report_limit(&self, caller: &Caller) -> ReportLimit {
+        if caller.role != Role::Device || self.0.settings.limits.is_none() {
+            return ReportLimit::default();
+        }
+        let (auth, caller) = (self.clone(), caller.clone());
+        ReportLimit::new(move || auth.take_report(&caller))
+    }
+
+    /// From where the request comes, seen past trusted proxies; puts it beside the request.
+    fn see_origin(&self, request: &mut Request) -> Option<IpAddr> {
+        let peer = peer_in(request.extensions());
+        let origin = proxies::origin(peer, request.headers(), &self.0.settings.trusted_proxies);
+        request.extensions_mut().insert(origin);
+        origin.address
+    }
+
+    /// Socket.IO has no row in the table: who connects may say later who he is. What is said before is taken along; the
+    /// request that opens a connection has its limits, those that go on with one have those of the connection.
+    async fn guard_socket_io(&self, mut request: Request, next: Next, address: Option<IpAddr>) -> Response {
+        let (found, _) = self.find(&mut request);
+        let found = found.filter(|found| !found.must_change_password && is_our_page(found, &request).is_ok());
+        let mut taken = None;
+        if opens_session(&request) {
+            taken = self.take_request(found.as_ref().map(|found| &found.caller), address);
+            if let Some(seconds) = taken.and_then(|taken| taken.wait_s) {
+                return answer(too_fast(seconds), taken, "");
+            }
+            if let (None, Some(address), Some(_)) = (&found, address, self.0.settings.limits) {
+                let Some(stranger) = self.0.strangers.enter(site_of(address)) else {
+                    return answer(too_many_strangers(), taken, "");
+                };
+                request.extensions_mut().insert(stranger);
+            }
+        }
+        if let Some(found) = found {
+            self.goes_with(&found.caller, &mut request);
+        }
+        request.extensions_mut().insert(self.noter());
+        request.extensions_mut().insert(self.0.directory.clone());
+        let mut response = next.run(request).await;
+        if let Some(taken) = taken {
+            taken.write(response.headers_mut());
+        }
+        response
     }
 
     fn judge(
@@ -147,19 +224,23 @@ impl Auth {
     }
 
     fn take(&self, found: Option<&Found>, row: &Route, address: Option<IpAddr>) -> Option<Taken> {
-        let limits = self.0.settings.limits?;
         if PROBES.contains(&row.path.as_str()) {
             return None;
         }
-        let buckets = &self.0.buckets;
-        let Some(Found { caller, .. }) = found else {
-            return buckets.take(&("address", site_of(address?)), limits.address, now_us());
-        };
-        let subject = &*caller.subject;
+        let caller = found.map(|found| &found.caller);
         let reports = row.method == "POST" && row.needs == Needs::May(Permission::ReportsWrite);
-        match caller.role == Role::Device && reports {
-            true => buckets.take(&("device", subject), limits.device, now_us()),
-            false => buckets.take(&("caller", subject), limits.caller, now_us()),
+        match caller.filter(|caller| caller.role == Role::Device && reports) {
+            Some(device) => self.0.buckets.turn("device", &*device.subject, self.0.settings.limits?.device),
+            None => self.take_request(caller, address),
+        }
+    }
+
+    /// A turn of a caller, or of an address without credentials.
+    fn take_request(&self, caller: Option<&Caller>, address: Option<IpAddr>) -> Option<Taken> {
+        let limits = self.0.settings.limits?;
+        match caller {
+            Some(caller) => self.0.buckets.turn("caller", &*caller.subject, limits.caller),
+            None => self.0.buckets.turn("address", &site_of(address?), limits.address),
         }
     }
 
@@ -180,38 +261,77 @@ impl Auth {
     }
 
     /// Notes a read that is about one person, and whatever else the table says. Nobody waits for it.
-    fn note_read(&self, caller: &Caller, row: &Route, path: &str, address: Option<IpAddr>, status: u16) {
-        let asset = asset_in(&row.path, path);
-        let is_person = matches!(asset, Some((Kind::Driver | Kind::Rider, _)));
-        let (action, subject) = match (row.audit, &asset) {
-            (Audit::No, _) => return,
-            (Audit::OfPersons, Some((kind, id))) if is_person => {
-                ("location.read".into(), format!("{kind}/{}", decoded(id)))
-            }
-            (Audit::OfPersons, _) => return,
-            (Audit::Always, _) => (action_of(row), path.trim_start_matches("/api/v1/").to_owned()),
-        };
-        let outcome = match status {
+    fn note_read(&self, caller: Option<&Caller>, read: Read<'_>) {
+        let Read { route, path, address, status, shown } = read;
+        let outcome = match status.as_u16() {
             ..=399 => Outcome::Ok,
             401 | 403 | 404 => Outcome::Refused,
             _ => Outcome::Failed,
         };
-        let fleet = asset.and_then(|(kind, id)| self.0.directory.fleet_of(kind, &decoded(id)));
-        let fleet = fleet.map(|fleet| fleet.to_string());
-        self.0.ledger.note(Entry { fleet, address, outcome, ..Entry::new(caller.subject.clone(), action, subject) });
+        let (persons, asked) = shown.map_or_else(Default::default, |shown| (shown.persons, shown.asked));
+        let actor = caller.map_or("anonymous", |caller| &caller.subject);
+        let note = |action: Cow<'static, str>, subject: String, asset: Option<(Kind, &str)>| {
+            let fleet = asset.and_then(|(kind, id)| self.0.directory.fleet_of(kind, id)).map(|fleet| fleet.to_string());
+            let after = Some(asked.clone()).filter(|asked| !asked.is_null());
+            self.0.ledger.note(Entry { fleet, address, outcome, after, ..Entry::new(actor, action, subject) });
+        };
+        if !persons.is_empty() {
+            for person in persons.iter().filter(|person| is_person(person.kind)) {
+                // Who did not have to say who he is asks again and again: once a minute will do.
+                let who = (actor, address, person, "location.read");
+                if caller.is_some() || self.0.refusals.is_due(&who, now_ms()) {
+                    note("location.read".into(), person.to_string(), Some((person.kind, &person.id)));
+                }
+            }
+            return;
+        }
+        // What a WebSocket shows, it notes by itself.
+        if caller.is_none() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return;
+        }
+        let asset = asset_in(&route.path, path).map(|(kind, id)| (kind, decoded(id)));
+        let asset = asset.as_ref().map(|(kind, id)| (*kind, id.as_str()));
+        match (route.audit, asset) {
+            (Audit::OfPersons, Some((kind, id))) if is_person(kind) => {
+                note("location.read".into(), format!("{kind}/{id}"), asset);
+            }
+            (Audit::Always, _) => note(action_of(route), path.trim_start_matches("/api/v1/").to_owned(), asset),
+            _ => {}
+        }
+    }
+
+    /// What connections that stay open tell the audit by. Nobody waits for it.
+    fn noter(&self) -> Noter {
+        self.0.noter.get_or_init(|| noter(self.0.ledger.clone())).clone()
     }
 }
 
-/// From where a request comes.
-pub(crate) fn address_of(request: &Request) -> Option<IpAddr> {
-    address_in(request.extensions())
+fn noter(ledger: Ledger) -> Noter {
+    Noter::new(move |look| {
+        let Look { actor, action, subject, fleet, address, refused, after } = look;
+        let outcome = if refused { Outcome::Refused } else { Outcome::Ok };
+        let (fleet, after) = (fleet.map(|fleet| fleet.to_string()), Some(after).filter(|after| !after.is_null()));
+        ledger.note(Entry { fleet, address, outcome, after, ..Entry::new(actor, action, subject) });
+    })
 }
 
-/// The same, of what came along with it.
-pub(crate) fn address_in(extensions: &Extensions) -> Option<IpAddr> {
-    let peer = extensions.get::<ConnectInfo<Peer>>().map(|peer| peer.0.address.ip());
-    let address = peer.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|address| address.0.ip()));
-    address.map(|address| address.to_canonical())
+/// A request that was answered.
+struct Read<'a> {
+    route: &'static Route,
+    path: &'a str,
+    address: Option<IpAddr>,
+    status: StatusCode,
+    shown: Option<Shown>,
+}
+
+/// Who connected, whoever stands behind.
+fn peer_in(extensions: &Extensions) -> ClientOrigin {
+    let peer = extensions.get::<ConnectInfo<Peer>>().map(|peer| (peer.0.address.ip(), peer.0.is_secured));
+    let peer = peer.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|address| (address.0.ip(), false)));
+    match peer {
+        Some((address, is_secured)) => ClientOrigin { address: Some(address.to_canonical()), is_secured },
+        None => ClientOrigin::default(),
+    }
 }
 
 /// The value of a cookie.
@@ -300,6 +420,18 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
     origin.is_some_and(|origin| text(headers, "host").is_some_and(|host| host.eq_ignore_ascii_case(origin)))
 }
 
+/// Where the layer of Socket.IO answers.
+fn is_socket_io(path: &str) -> bool {
+    path.strip_prefix("/socket.io").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// True of a request that goes on with no connection that is there already. One that names a connection which is not
+/// there is refused for that, and costs no more than a page that is not there.
+fn opens_session(request: &Request) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    !query.split('&').any(|pair| pair.strip_prefix("sid=").is_some_and(|sid| !sid.is_empty()))
+}
+
 fn nobodys(problem: Problem) -> Refusal {
     Refusal { problem, caller: None }
 }
@@ -321,6 +453,12 @@ fn change_password_first() -> Problem {
 fn too_fast(seconds: u32) -> Problem {
     let help = "wait as long as Retry-After says";
     Problem::new(ProblemKind::TooMany, "rate_limited", "too many requests", help).retry_after(seconds)
+}
+
+fn too_many_strangers() -> Problem {
+    let message = "too many connections of this address have not said yet who they are";
+    let help = "wait as long as Retry-After says, or connect with an Authorization header";
+    Problem::new(ProblemKind::TooMany, "too_many_connections", message, help).retry_after(10)
 }
 
 fn methods_of(template: &str) -> String {

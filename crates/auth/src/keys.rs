@@ -4,7 +4,7 @@
 use crate::error::Error;
 use crate::rows::{Key, names_of};
 use crate::store::{self, What};
-use crate::users::{checked_fleets, may_give_fleets, sees_fleets, time_text};
+use crate::users::{checked_fleets, fleets_exist, may_give_fleets, sees_fleets, time_text};
 use crate::work::Noted;
 use crate::{Auth, secrets};
 use drover_access::{Caller, Permission, Permissions, Role};
@@ -147,6 +147,7 @@ impl Auth {
         if self.0.memory.read().keys.len() >= KEYS_MAX {
             return Err(Error::invalid("name", format!("there are {KEYS_MAX} keys already, which is the most")));
         }
+        fleets_exist(&mut work, &key.fleets).await?;
         store::put_key(work.on(), &key).await?;
         work.touch(What::Key, &id);
         work.note(Noted { after: Some(key.record()), ..noted(&key, &caller.subject, "create") }).await?;

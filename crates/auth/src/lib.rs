@@ -18,10 +18,15 @@ mod http;
 mod keys;
 mod limits;
 mod login;
+mod loopback;
 mod memory;
 mod oidc;
+mod own_keys;
 mod password;
+mod proxies;
 mod refusals;
+mod removed;
+mod reseal;
 mod rows;
 mod schema;
 mod secrets;
@@ -44,23 +49,26 @@ pub use limits::{Limits, Rate, Taken};
 pub use login::{Client, LoggedIn, Proof};
 pub use memory::Ended;
 pub use oidc::OidcSettings;
+pub use proxies::{Network, NotANetwork};
+pub use own_keys::{DataKeyView, OwnKey, OwnKeys, RetiredKeys, RootKeyView, SigningKeyView};
+pub use reseal::Resealing;
 pub use sessions::SessionView;
 pub use totp_setup::TotpSetup;
-pub use users::{MadeUser, NewUser, PersonKind, UserChange, UserView};
+pub use users::{Created, KnownUser, MadeUser, NewUser, PersonKind, UserChange, UserView};
 
-use drover_access::Directory;
+use drover_access::{Directory, Noter};
 use drover_certs::Authority;
 use drover_database::Database;
 use drover_ledger::Ledger;
 use drover_oidc::Provider;
 use drover_vault::Vault;
-use limits::Buckets;
+use limits::{Buckets, Strangers};
 use memory::Memory;
 use parking_lot::{Mutex, RwLock};
 use refusals::Refusals;
 use signer::Signer;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::What;
 use throttle::Throttle;
@@ -73,6 +81,8 @@ const ENDED_MAX: usize = 4_096;
 /// Failures of an account, and of an address (which many may share), before somebody has to wait.
 const QUICK_FAILURES: u32 = 5;
 const QUICK_FAILURES_OF_ADDRESS: u32 = 20;
+/// An address is forgiven one failure so often.
+const ADDRESS_FORGETS_MS: i64 = 15_000;
 
 /// How identities are kept and checked.
 #[derive(Debug, Clone)]
@@ -93,6 +103,8 @@ pub struct Settings {
     pub refresh_token: Duration,
     /// How fast somebody may ask; none for no limits.
     pub limits: Option<Limits>,
+    /// Proxies that are believed when they say from where a request comes.
+    pub trusted_proxies: Vec<Network>,
     /// Logging in at somebody else's provider.
     pub oidc: Option<OidcSettings>,
 }
@@ -109,6 +121,7 @@ impl Settings {
             access_token: Duration::from_secs(900),
             refresh_token: Duration::from_secs(30 * 86_400),
             limits: Some(Limits::default()),
+            trusted_proxies: Vec::new(),
             oidc: None,
         }
     }
@@ -142,9 +155,13 @@ pub(crate) struct Shared {
     accounts: Throttle,
     addresses: Throttle,
     hashing: Semaphore,
+    nobodys_hash: Arc<OnceLock<String>>,
     buckets: Buckets,
+    strangers: Strangers,
+    noter: OnceLock<Noter>,
     refusals: Refusals,
     certificates: credentials::Certificates,
+    resealing: Arc<reseal::Progress>,
     uses: Mutex<Vec<(What, Arc<str>)>>,
 }
 
@@ -178,16 +195,25 @@ impl Auth {
             follow: tokio::sync::Mutex::new(0),
             ended: broadcast::channel(ENDED_MAX).0,
             accounts: Throttle::new(QUICK_FAILURES),
-            addresses: Throttle::new(QUICK_FAILURES_OF_ADDRESS),
+            addresses: Throttle::draining(QUICK_FAILURES_OF_ADDRESS, ADDRESS_FORGETS_MS),
             hashing: Semaphore::new(HASHES_AT_ONCE),
+            nobodys_hash: Arc::default(),
             buckets: Buckets::new(),
+            strangers: Strangers::default(),
+            noter: OnceLock::new(),
             refusals: Refusals::default(),
             certificates: credentials::Certificates::default(),
+            resealing: Arc::default(),
             uses: Mutex::default(),
         }));
         auth.read_everything().await?;
         let first = auth.make_first_admin().await?;
+        // Made now: made by the first login of an unknown account, it would double the time of that answer, and so tell
+        // that the account is unknown. Hashing takes tens of milliseconds of a core, which the start does not wait for.
+        let nobodys = auth.0.nobodys_hash.clone();
+        tokio::task::spawn_blocking(move || nobodys.get_or_init(make_nobodys_hash).len());
         tokio::spawn(work::upkeep(Arc::downgrade(&auth.0)));
+        tokio::spawn(reseal::follow(Arc::downgrade(&auth.0)));
         tokio::spawn(devices::follow_revocations(auth.0.authority.subscribe(), Arc::downgrade(&auth.0)));
         Ok((auth, first))
     }
@@ -232,19 +258,18 @@ impl Auth {
     async fn is_password(&self, password: String, hash: String) -> bool {
         let _permit = self.0.hashing.acquire().await;
         let is_set = !hash.is_empty();
+        let nobodys = self.0.nobodys_hash.clone();
         let checked = tokio::task::spawn_blocking(move || match is_set {
             true => password::verify(&password, &hash),
-            false => password::verify(&password, nobodys_hash()),
+            false => password::verify(&password, nobodys.get_or_init(make_nobodys_hash)),
         });
         checked.await.unwrap_or(false) && is_set
     }
 }
 
 /// What the password of an unknown account is held against, so that the answer takes as long as for a known one.
-fn nobodys_hash() -> &'static str {
-    static HASH: std::sync::LazyLock<String> =
-        std::sync::LazyLock::new(|| password::hash(&secrets::secret()).unwrap_or_default());
-    &HASH
+fn make_nobodys_hash() -> String {
+    password::hash(&secrets::secret()).unwrap_or_default()
 }
 
 fn millis(duration: Duration) -> i64 {

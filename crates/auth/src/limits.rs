@@ -1,14 +1,23 @@
 //! How fast somebody may ask: one bucket for each device, key, user, or address without credentials. One number is
-//! kept for each (the time at which its bucket is full again), and the table is bounded.
+//! kept for each (the time at which its bucket is full again), and the table is bounded. And how many connections of an
+//! address may be open that have not said yet who they are.
 
+use crate::credentials::now_us;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use drover_access::Stranger;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Buckets that are remembered, in all shards together.
 const BUCKETS_MAX: usize = 262_144;
 const SHARDS: usize = 16;
+/// Requests, frames and connections that were refused because too many came.
+const TOO_FAST: &str = "drover_too_fast_total";
+/// Open connections of one address that have not said yet who they are. (They have ten seconds for that.)
+const STRANGERS_OF_ADDRESS_MAX: usize = 50;
 
 /// A rate that is kept up, and what may come at once after a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +85,16 @@ impl Buckets {
         Buckets { seed: RandomState::new(), shards: Default::default() }
     }
 
+    /// Takes one out of the bucket of the `name` among those of a kind (`device`, `caller`, `address`), and counts where
+    /// there was none left.
+    pub(crate) fn turn(&self, kind: &'static str, name: &(impl Hash + ?Sized), rate: Rate) -> Option<Taken> {
+        let taken = self.take(&(kind, name), rate, now_us())?;
+        if taken.wait_s.is_some() {
+            metrics::counter!(TOO_FAST, "who" => kind).increment(1);
+        }
+        Some(taken)
+    }
+
     /// Takes one out of the bucket of `who`; none where the rate is no limit.
     pub(crate) fn take(&self, who: &impl Hash, rate: Rate, now_us: i64) -> Option<Taken> {
         if rate.per_second == 0 {
@@ -98,6 +117,35 @@ impl Buckets {
         let missing_us = (*full_at - now_us).max(0);
         let remaining = u32::try_from((whole_us - missing_us).max(0) / one_us).unwrap_or(u32::MAX);
         Some(Taken { limit: rate.burst.max(1), remaining, reset_s: seconds(missing_us), wait_s })
+    }
+}
+
+/// Open connections that have not said yet who they are, by address.
+#[derive(Clone, Default)]
+pub(crate) struct Strangers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+impl Strangers {
+    /// Takes a place for one more connection from there; none where all are taken. It is given back when the connection
+    /// has said who it is, and when it is gone.
+    pub(crate) fn enter(&self, from: IpAddr) -> Option<Stranger> {
+        let mut open = self.0.lock();
+        let count = open.entry(from).or_insert(0);
+        if *count >= STRANGERS_OF_ADDRESS_MAX {
+            metrics::counter!(TOO_FAST, "who" => "stranger").increment(1);
+            return None;
+        }
+        *count += 1;
+        let open = self.0.clone();
+        Some(Stranger::new(move || leave(&mut open.lock(), from)))
+    }
+}
+
+fn leave(open: &mut HashMap<IpAddr, usize>, from: IpAddr) {
+    if let Some(count) = open.get_mut(&from) {
+        *count -= 1;
+        if *count == 0 {
+            open.remove(&from);
+        }
     }
 }
 
@@ -140,6 +188,21 @@ mod tests {
     #[test]
     fn a_rate_of_nothing_is_no_limit() {
         assert_eq!(Buckets::new().take(&"anybody", Rate { per_second: 0, burst: 0 }, 0), None);
+    }
+
+    #[test]
+    fn an_address_has_so_many_places_for_strangers_and_no_more() {
+        let (strangers, here): (Strangers, IpAddr) = (Strangers::default(), [192, 0, 2, 7].into());
+        let mut open: Vec<Stranger> =
+            (0..STRANGERS_OF_ADDRESS_MAX).map(|_| strangers.enter(here).expect("a place")).collect();
+        assert!(strangers.enter(here).is_none());
+        assert!(strangers.enter([192, 0, 2, 8].into()).is_some());
+        open.pop();
+        let known = strangers.enter(here).expect("one has left");
+        known.is_known();
+        assert!(strangers.enter(here).is_some(), "who has said who he is takes no place");
+        drop((open, known));
+        assert!(strangers.0.lock().is_empty());
     }
 
     #[test]

@@ -234,6 +234,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_unknown_accounts_are_held_against_is_made_before_the_first_of_them_comes() {
+        let (auth, _folder) = open(None).await;
+        let began = std::time::Instant::now();
+        while auth.0.nobodys_hash.get().is_none_or(String::is_empty) {
+            assert!(began.elapsed() < std::time::Duration::from_secs(30), "nobody makes it");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
     async fn a_provider_that_is_away_is_said_to_be() {
         let (auth, _folder) = open(None).await;
         let begun = auth.begin_oidc(Some("/map")).await.expect("there is one");

@@ -140,6 +140,20 @@ impl Key {
         })
     }
 
+    /// The same key about other fleets, as its next version.
+    pub(crate) fn with_fleets(&self, fleets: Vec<Arc<str>>) -> Key {
+        Key {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            caller: Key::caller_of(&self.id, &self.name, self.scopes, &fleets, self.all_fleets),
+            fleets,
+            created_by: self.created_by.clone(),
+            used_ms: AtomicI64::new(self.used_ms.load(Ordering::Relaxed)),
+            version: self.version + 1,
+            ..*self
+        }
+    }
+
     pub(crate) fn is_over(&self, now_ms: i64) -> bool {
         self.expires_ms > 0 && self.expires_ms <= now_ms
     }
@@ -170,8 +184,19 @@ pub(crate) struct Token {
 
 /// Begins [`Principal::session`] of who came with a device token; its id follows.
 pub(crate) const BY_TOKEN: &str = "token/";
-/// Begins [`Principal::session`] of who came with a certificate; its serial number follows.
-pub(crate) const BY_CERTIFICATE: &str = "certificate/";
+/// Begins [`Principal::session`] of who came with a certificate.
+const BY_CERTIFICATE: &str = "certificate/";
+
+/// [`Principal::session`] of who came with a certificate: its serial number, and when it runs out.
+pub(crate) fn by_certificate(serial: &str, expires_ms: i64) -> String {
+    format!("{BY_CERTIFICATE}{serial}/{expires_ms}")
+}
+
+/// The serial number of the certificate that somebody came with, and when it runs out, ms UTC.
+pub(crate) fn certificate_of(session: &str) -> Option<(&str, i64)> {
+    let (serial, expires_ms) = session.strip_prefix(BY_CERTIFICATE)?.split_once('/')?;
+    Some((serial, expires_ms.parse().ok()?))
+}
 
 /// The caller that a device is. `credential` is kept as its session, so that it can be told when it is good no more.
 pub(crate) fn device_caller(kind: Kind, id: &str, credential: String) -> Caller {

@@ -1,7 +1,7 @@
 //! The sessions of a user, for himself: where he is logged in, and ending that.
 
 use crate::error::Error;
-use crate::rows::some;
+use crate::rows::{certificate_of, some};
 use crate::users::time_text;
 use crate::{Auth, memory::Login};
 use drover_access::{Caller, Principal, Until};
@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 /// How often it is looked whether access has run out by itself.
@@ -65,10 +66,11 @@ impl Auth {
             return true;
         }
         let session = principal.session.as_deref().unwrap_or_default();
-        if let Some(serial) = session.strip_prefix(crate::rows::BY_CERTIFICATE) {
-            return !self.0.authority.revoked(serial);
+        let now = now_ms();
+        if let Some((serial, expires_ms)) = certificate_of(session) {
+            return expires_ms > now && !self.0.authority.revoked(serial);
         }
-        let (memory, now) = (self.0.memory.read(), now_ms());
+        let memory = self.0.memory.read();
         if let Some(token) = session.strip_prefix(crate::rows::BY_TOKEN) {
             return memory.tokens.get(token).is_some_and(|token| !token.is_over(now));
         }
@@ -101,12 +103,14 @@ fn view(login: &Login, current: Option<&str>) -> SessionView {
     }
 }
 
-/// Resolves when the caller's access ends: told of, or by its time.
+/// Resolves when the caller's access ends: told of, or by its time. Whatever ends for others puts the next look off no
+/// further.
 async fn wait_for_end(auth: Auth, caller: Caller) {
     let mut ended = auth.ended();
     while auth.is_live(&caller) {
-        loop {
-            match tokio::time::timeout(LOOK_EVERY, ended.recv()).await {
+        let look_at = Instant::now() + look_after(&caller);
+        while Instant::now() < look_at {
+            match timeout_at(look_at, ended.recv()).await {
                 Ok(Ok(other)) if other.subject != caller.subject => {}
                 // His own, or some that were missed; or it may have run out by itself.
                 Ok(Ok(_) | Err(RecvError::Lagged(_))) | Err(_) => break,
@@ -114,4 +118,11 @@ async fn wait_for_end(auth: Auth, caller: Caller) {
             }
         }
     }
+}
+
+/// Whatever runs out in memory is told of. Of a certificate nothing but the clock says so: it is looked for then.
+fn look_after(caller: &Caller) -> Duration {
+    let expires_ms = caller.session.as_deref().and_then(certificate_of).map(|(_, expires_ms)| expires_ms);
+    let left_ms = expires_ms.map(|expires_ms| expires_ms.saturating_sub(now_ms()).max(1));
+    left_ms.map_or(LOOK_EVERY, |ms| Duration::from_millis(ms.unsigned_abs()).min(LOOK_EVERY))
 }

@@ -5,7 +5,7 @@ use crate::secrets;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -39,6 +39,7 @@ pub(crate) struct Signer {
     token_ms: i64,
     keys: RwLock<Vec<Key>>,
     read_ms: AtomicI64,
+    rotating: Mutex<()>,
 }
 
 struct Key {
@@ -65,8 +66,8 @@ impl Signer {
     /// Reads the keys in this folder, or makes the first. Only its owner can read the file.
     pub(crate) fn open(folder: &Path, token_ms: i64) -> io::Result<Signer> {
         fs::create_dir_all(folder)?;
-        let signer =
-            Signer { path: folder.join(FILE), token_ms, keys: RwLock::new(Vec::new()), read_ms: AtomicI64::new(0) };
+        let (path, keys, read_ms) = (folder.join(FILE), RwLock::default(), AtomicI64::new(0));
+        let signer = Signer { path, token_ms, keys, read_ms, rotating: Mutex::default() };
         if signer.path.exists() {
             signer.read_again()?;
         }
@@ -78,16 +79,29 @@ impl Signer {
 
     /// A new key signs from now on. On return it is durable; the old ones are kept until their tokens have ended.
     pub(crate) fn rotate(&self, now_ms: i64) -> io::Result<String> {
-        let mut keys = self.keys.write();
-        let mut written: Vec<WrittenKey> = keys.iter().map(|key| key.written.clone()).collect();
+        // One at a time; who signs and verifies meanwhile does not wait for the disk.
+        let _mine = self.rotating.lock();
+        if self.path.exists() {
+            // Another process may have rotated: its key must not be lost.
+            self.read_again()?;
+        }
+        let mut written: Vec<WrittenKey> = self.keys.read().iter().map(|key| key.written.clone()).collect();
         written.retain(|key| key.retired_ms == 0 || key.retired_ms + self.token_ms > now_ms);
         written.iter_mut().filter(|key| key.retired_ms == 0).for_each(|key| key.retired_ms = now_ms.max(1));
         let id = secrets::name("");
         written.push(WrittenKey { id: id.clone(), secret: secrets::secret(), retired_ms: 0 });
         let file = WrittenKeys { keys: written };
         write_private(&self.path, &serde_json::to_vec_pretty(&file)?)?;
-        *keys = read_keys(file)?;
+        *self.keys.write() = read_keys(file)?;
         Ok(id)
+    }
+
+    /// The id of the key that signs, and how many older ones are good for reading.
+    pub(crate) fn in_use(&self, now_ms: i64) -> (String, usize) {
+        let keys = self.keys.read();
+        let is_older = |key: &&Key| key.written.retired_ms > 0 && key.written.retired_ms + self.token_ms > now_ms;
+        let id = keys.last().map(|key| key.written.id.clone()).unwrap_or_default();
+        (id, keys.iter().filter(is_older).count())
     }
 
     /// A token of a session.
@@ -211,6 +225,19 @@ mod tests {
         assert!(signer.verify(&old, 1_200_000).is_some());
         assert!(other.verify(&new, 1_200_000).is_some());
         assert!(signer.verify(&old, 1_100_000 + TOKEN_MS).is_none());
+    }
+
+    #[test]
+    fn two_processes_that_rotate_keep_each_others_keys() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let signer = Signer::open(folder.path(), TOKEN_MS).expect("opens");
+        let other = Signer::open(folder.path(), TOKEN_MS).expect("opens");
+        signer.rotate(1_000_000).expect("rotates");
+        let token = signer.sign("user/u-1", "s-1", 1_000_000);
+        let id = other.rotate(1_000_100).expect("rotates");
+        assert_eq!(other.in_use(1_000_200), (id, 2));
+        assert!(other.verify(&token, 1_000_200).is_some());
+        assert_eq!(other.in_use(1_000_200 + TOKEN_MS).1, 0, "they have ended");
     }
 
     #[cfg(unix)]

@@ -184,8 +184,8 @@ pub(crate) fn link_id(issuer: &str, subject: &str) -> String {
 
 /// Where a user's personal fields are sealed.
 pub(crate) const EMAIL: &str = "users.email";
-const NAME: &str = "users.name";
-const TOTP: &str = "users.totp_secret";
+pub(crate) const NAME: &str = "users.name";
+pub(crate) const TOTP: &str = "users.totp_secret";
 
 /// For the vault: whose fields these are.
 pub(crate) fn person(id: &str) -> String {
@@ -485,6 +485,12 @@ pub(crate) async fn fleet_of_customer(on: &mut AnyConnection, id: &str) -> Resul
         .await?;
     let fleet = row.map(|row| row.try_get::<String, _>("fleet_id")).transpose()?;
     Ok(fleet.filter(|fleet| !fleet.is_empty()))
+}
+
+/// True if the registry has this fleet.
+pub(crate) async fn is_fleet(on: &mut AnyConnection, id: &str) -> Result<bool, Error> {
+    let row = sqlx::query("SELECT id FROM fleets WHERE id = $1").bind(id).fetch_optional(on).await?;
+    Ok(row.is_some())
 }
 
 fn json(list: &impl serde::Serialize) -> String {

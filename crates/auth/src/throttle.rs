@@ -17,6 +17,8 @@ const ENTRIES_MAX: usize = 65_536;
 /// Failures by whoever failed.
 pub(crate) struct Throttle {
     quick: u32,
+    /// One failure is forgotten each time so many ms have passed without another; none, if all are at once, after an hour.
+    drains_ms: Option<i64>,
     seed: RandomState,
     entries: Mutex<HashMap<u64, Entry>>,
 }
@@ -25,12 +27,19 @@ pub(crate) struct Throttle {
 struct Entry {
     failures: u32,
     last_ms: i64,
+    /// The failure before the last attempt, which may turn out to be none.
+    before_ms: i64,
 }
 
 impl Throttle {
     /// One that lets `quick` failures pass before it asks to wait.
     pub(crate) fn new(quick: u32) -> Throttle {
-        Throttle { quick, seed: RandomState::new(), entries: Mutex::default() }
+        Throttle { quick, drains_ms: None, seed: RandomState::new(), entries: Mutex::default() }
+    }
+
+    /// One for an address that many share: what some of them mistyped does not add up over a day.
+    pub(crate) fn draining(quick: u32, one_ms: i64) -> Throttle {
+        Throttle { drains_ms: Some(one_ms), ..Throttle::new(quick) }
     }
 
     /// Begins an attempt, counted as a failure until [`Throttle::forgive`] takes it back: so attempts at the same
@@ -40,15 +49,14 @@ impl Throttle {
         if entries.len() >= ENTRIES_MAX {
             make_room(&mut entries);
         }
-        let entry = entries.entry(self.seed.hash_one(who)).or_insert(Entry { failures: 0, last_ms: now_ms });
-        if now_ms - entry.last_ms > FORGOTTEN_MS {
-            entry.failures = 0;
-        }
-        let wait_ms = entry.last_ms + self.wait_ms(entry.failures) - now_ms;
+        let new = Entry { failures: 0, last_ms: now_ms, before_ms: now_ms };
+        let entry = entries.entry(self.seed.hash_one(who)).or_insert(new);
+        let failures = self.left_of(entry, now_ms);
+        let wait_ms = entry.last_ms + self.wait_ms(failures) - now_ms;
         if wait_ms > 0 {
             return Err(u32::try_from((wait_ms + 999) / 1000).unwrap_or(u32::MAX));
         }
-        *entry = Entry { failures: entry.failures.saturating_add(1), last_ms: now_ms };
+        *entry = Entry { failures: failures.saturating_add(1), last_ms: now_ms, before_ms: entry.last_ms };
         Ok(())
     }
 
@@ -56,12 +64,23 @@ impl Throttle {
     pub(crate) fn forgive(&self, who: &impl Hash) {
         if let Some(entry) = self.entries.lock().get_mut(&self.seed.hash_one(who)) {
             entry.failures = entry.failures.saturating_sub(1);
+            entry.last_ms = entry.before_ms;
         }
     }
 
     /// Forgets all failures.
     pub(crate) fn clear(&self, who: &impl Hash) {
         self.entries.lock().remove(&self.seed.hash_one(who));
+    }
+
+    /// The failures that count by now.
+    fn left_of(&self, entry: &Entry, now_ms: i64) -> u32 {
+        let quiet_ms = now_ms - entry.last_ms;
+        match self.drains_ms {
+            _ if quiet_ms > FORGOTTEN_MS => 0,
+            Some(one_ms) => entry.failures.saturating_sub(u32::try_from(quiet_ms / one_ms).unwrap_or(u32::MAX)),
+            None => entry.failures,
+        }
     }
 
     fn wait_ms(&self, failures: u32) -> i64 {
@@ -117,6 +136,22 @@ mod tests {
         }
         throttle.clear(&"alice");
         assert_eq!(throttle.begin(&"alice", 1), Ok(()));
+    }
+
+    #[test]
+    fn an_address_that_many_share_is_not_shut_out_by_what_was_mistyped_over_a_day() {
+        let throttle = Throttle::draining(20, 15_000);
+        let mut now = 0;
+        for _ in 0..500 {
+            // One of them mistypes each half minute, another logs in right after.
+            now += 30_000;
+            assert_eq!(throttle.begin(&"office", now), Ok(()));
+            assert_eq!(throttle.begin(&"office", now + 1_000), Ok(()));
+            throttle.forgive(&"office");
+        }
+        // Somebody who only guesses is slowed down, whatever lies in between.
+        let guesses = (0..1_000).filter(|at| throttle.begin(&"guesser", at * 100).is_ok()).count();
+        assert!((20..30).contains(&guesses), "{guesses} in 100 s");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Users: who may see, make, change and remove whom. How somebody proves to be one is in `login`.
 
+use crate::document::UserRole;
 use crate::error::Error;
 use crate::rows::{User, some};
 use crate::store::{self, EMAIL, What};
@@ -8,6 +9,7 @@ use crate::{Auth, FirstAdmin, millis, password, secrets};
 use drover_access::{Caller, Reach, Role};
 use drover_answer::now_ms;
 use drover_model::{Kind, check_id, format_time};
+use drover_registry::repeats::{self, Repeatable};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -16,9 +18,11 @@ const EMAIL_MAX_BYTES: usize = 254;
 const NAME_MAX_BYTES: usize = 200;
 const FLEETS_MAX: usize = 200;
 const USERS_MAX: usize = 100_000;
+/// What requests do that make a user, among those that may come again.
+const MAKING: &str = "users";
 
 /// A user to be made.
-#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "alice@example.com", "name": "Alice", "role": "dispatcher", "fleets": ["f-north"]}))]
 pub struct NewUser {
@@ -29,8 +33,8 @@ pub struct NewUser {
     #[serde(default)]
     #[schema(max_length = 200)]
     pub name: String,
-    /// His role: `system_admin`, `fleet_manager`, `dispatcher`, `driver`, `customer`, `station_operator`, `auditor` or
-    /// `integration`.
+    /// His role.
+    #[schema(value_type = UserRole)]
     pub role: String,
     /// The fleets that it is about; for drivers and customers, whose managers may change this user.
     #[serde(default)]
@@ -56,6 +60,7 @@ pub struct UserChange {
     /// His name.
     pub name: Option<String>,
     /// His role.
+    #[schema(value_type = Option<UserRole>)]
     pub role: Option<String>,
     /// The fleets that it is about.
     pub fleets: Option<Vec<String>>,
@@ -80,7 +85,7 @@ pub struct UserView {
     /// His name.
     pub name: String,
     /// His role.
-    #[schema(example = "dispatcher")]
+    #[schema(value_type = UserRole)]
     pub role: String,
     /// The fleets that it is about.
     pub fleets: Vec<String>,
@@ -114,6 +119,22 @@ pub struct MadeUser {
     /// Shown once. It must be changed at the first login.
     #[schema(example = "k7m2p-9xw4c-5v8bn-3qhzd")]
     pub one_time_password: String,
+}
+
+/// What became of a request for a new user that may come again.
+#[derive(Debug, Clone)]
+pub enum Created {
+    /// It made this user.
+    Now(MadeUser),
+    /// It had come before and made this user, who is as he is now.
+    Before(UserView),
+}
+
+/// A user whom an earlier request of the same `Idempotency-Key` made.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct KnownUser {
+    /// The user.
+    pub user: UserView,
 }
 
 impl From<&User> for UserView {
@@ -162,6 +183,17 @@ impl Auth {
 
     /// Makes a user, with a password that he can log in by once.
     pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<MadeUser, Error> {
+        match self.create_user_once(caller, new, None).await? {
+            Created::Now(made) => Ok(made),
+            Created::Before(user) => Err(repeats::gone("user", &user.id).into()),
+        }
+    }
+
+    /// The same for a request that may come again by the same `word`: a repetition makes nothing, and is not told the
+    /// password, which is kept as a hash only.
+    pub async fn create_user_once(&self, caller: &Caller, new: NewUser, word: Option<&str>) -> Result<Created, Error> {
+        let body = serde_json::to_vec(&new).map_err(|error| Error::Row(error.to_string()))?;
+        let request = word.map(|word| Repeatable { word, body: &body });
         let role = role_of(&new.role)?;
         let now = now_ms();
         let email = checked_email(&new.email)?;
@@ -190,10 +222,21 @@ impl Auth {
         let password = secrets::one_time_password();
         user.password_hash = self.hash(password.clone()).await?;
         let mut work = self.work().await?;
+        let vault = &self.0.vault;
+        if let Some(request) = &request
+            && let Some((id, _)) = repeats::look_up(work.on(), vault, &caller.subject, MAKING, request).await?
+        {
+            let known = self.seen_user(caller, &id).map_err(|_| repeats::gone("user", &id))?;
+            return Ok(Created::Before(UserView::from(&*known)));
+        }
+        fleets_exist(&mut work, &user.fleets).await?;
         self.reaches_customer(&mut work, caller, &user.customer_id).await?;
         self.insert_user(&mut work, &user, &caller.subject).await?;
+        if let Some(request) = &request {
+            repeats::keep(work.on(), vault, &caller.subject, MAKING, request, (&user.id, now)).await?;
+        }
         work.commit().await?;
-        Ok(MadeUser { user: UserView::from(&user), one_time_password: password })
+        Ok(Created::Now(MadeUser { user: UserView::from(&user), one_time_password: password }))
     }
 
     /// Changes a user. What he reaches, or whether he may log in, changes for sessions that are open too: they end.
@@ -206,12 +249,15 @@ impl Auth {
         version: Option<i64>,
     ) -> Result<UserView, Error> {
         let mut work = self.work().await?;
-        let before = self.managed_user(caller, id)?;
+        let before = self.managed_user(&mut work, caller, id).await?;
         if version.is_some_and(|version| version != before.version) {
             return Err(Error::Stale { current: before.version });
         }
         let after = self.changed(&before, change)?;
         self.may_give(caller, &after)?;
+        if after.fleets != before.fleets {
+            fleets_exist(&mut work, &after.fleets).await?;
+        }
         if after.customer_id != before.customer_id {
             self.reaches_customer(&mut work, caller, &after.customer_id).await?;
         }
@@ -228,7 +274,7 @@ impl Auth {
     /// Removes a user, with all that he could log in by.
     pub async fn remove_user(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let mut work = self.work().await?;
-        let user = self.managed_user(caller, id)?;
+        let user = self.managed_user(&mut work, caller, id).await?;
         self.one_admin_is_left(&user, None)?;
         self.delete_user(&mut work, &user, &caller.subject).await?;
         work.commit().await
@@ -261,12 +307,22 @@ impl Auth {
 
     /// Gives a user a new password that he can log in by once. His sessions end.
     pub async fn reset_password(&self, caller: &Caller, id: &str) -> Result<MadeUser, Error> {
-        self.managed_user(caller, id)?;
+        self.give_password(caller, id, true).await
+    }
+
+    /// Gives a user a new password that he need not change, for a node that tells its users' passwords at every start. His
+    /// sessions end.
+    pub async fn renew_password(&self, caller: &Caller, id: &str) -> Result<String, Error> {
+        Ok(self.give_password(caller, id, false).await?.one_time_password)
+    }
+
+    async fn give_password(&self, caller: &Caller, id: &str, must_change_password: bool) -> Result<MadeUser, Error> {
+        self.may_give(caller, &*self.seen_user(caller, id)?)?;
         let password = secrets::one_time_password();
         let hash = self.hash(password.clone()).await?;
         let mut work = self.work().await?;
-        let before = self.managed_user(caller, id)?;
-        let after = User { password_hash: hash, must_change_password: true, ..(*before).clone() };
+        let before = self.managed_user(&mut work, caller, id).await?;
+        let after = User { password_hash: hash, must_change_password, ..(*before).clone() };
         work.end_sessions_of(id, None).await?;
         let after = self.update_user(&mut work, &before, after, &caller.subject).await?;
         work.commit().await?;
@@ -277,7 +333,7 @@ impl Auth {
     /// Takes a user's second factor away, for who lost it. His sessions end.
     pub async fn remove_totp(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let mut work = self.work().await?;
-        let before = self.managed_user(caller, id)?;
+        let before = self.managed_user(&mut work, caller, id).await?;
         let after = without_totp(&before);
         work.end_sessions_of(id, None).await?;
         self.update_user(&mut work, &before, after, &caller.subject).await?;
@@ -388,18 +444,18 @@ impl Auth {
         user.filter(|user| sees(caller, user)).ok_or_else(|| Error::not_found("user", id))
     }
 
-    /// A user whom the caller may change: whoever can give a user all that he has.
-    fn managed_user(&self, caller: &Caller, id: &str) -> Result<Arc<User>, Error> {
+    /// A user whom the caller may change: whoever can give a user all that he has, and reaches the customer who he is.
+    async fn managed_user(&self, work: &mut Work<'_>, caller: &Caller, id: &str) -> Result<Arc<User>, Error> {
         let user = self.seen_user(caller, id)?;
         self.may_give(caller, &user)?;
+        self.reaches_customer(work, caller, &user.customer_id).await?;
         Ok(user)
     }
 
     /// Refuses what the caller does not have himself: permissions, fleets, a driver of a foreign fleet.
     fn may_give(&self, caller: &Caller, user: &User) -> Result<(), Error> {
         is_whole(user)?;
-        let is_within = user.role.only_own() || user.role.permissions().within(caller.may);
-        if !is_within {
+        if !user.role.permissions().within(caller.may) {
             return Err(Error::Forbidden(format!("the role {} is more than you have yourself", user.role.name())));
         }
         may_give_fleets(caller, &user.fleets, user.all_fleets)?;
@@ -510,6 +566,16 @@ pub(crate) fn may_give_fleets(caller: &Caller, fleets: &[Arc<str>], all_fleets: 
     }
 }
 
+/// Refuses fleets that the registry does not have: a slip would show nobody that it was one.
+pub(crate) async fn fleets_exist(work: &mut Work<'_>, fleets: &[Arc<str>]) -> Result<(), Error> {
+    for fleet in fleets {
+        if !store::is_fleet(work.on(), fleet).await? {
+            return Err(Error::invalid("fleets", format!("there is no fleet {fleet}")));
+        }
+    }
+    Ok(())
+}
+
 /// Whose fleets are all within reach is seen.
 pub(crate) fn sees_fleets(caller: &Caller, fleets: &[Arc<str>], all_fleets: bool) -> bool {
     may_give_fleets(caller, fleets, all_fleets).is_ok()
@@ -554,10 +620,14 @@ fn is_free(by_email: &hashbrown::HashMap<String, Arc<str>>, blind: &str, id: &Ar
     }
 }
 
+/// The roles that a user can have.
+pub(crate) fn people() -> impl Iterator<Item = Role> {
+    Role::ALL.into_iter().filter(|role| *role != Role::Device)
+}
+
 fn role_of(word: &str) -> Result<Role, Error> {
-    let people = Role::ALL.into_iter().filter(|role| *role != Role::Device);
-    people.clone().find(|role| role.name() == word).ok_or_else(|| {
-        let words: Vec<&str> = people.map(Role::name).collect();
+    people().find(|role| role.name() == word).ok_or_else(|| {
+        let words: Vec<&str> = people().map(Role::name).collect();
         Error::invalid("role", format!("there is no such role for people; use one of {}", words.join(", ")))
     })
 }

@@ -58,20 +58,36 @@ impl Acme {
     pub fn follow(self, certificate: ServerCertificate) -> JoinHandle<()> {
         tokio::spawn(async move {
             let mut patience = FIRST_PATIENCE;
+            let mut is_first = true;
             loop {
                 match self.renew_if_due(&certificate).await {
-                    Ok(_) => {
+                    Ok(is_new) => {
+                        if is_new || std::mem::take(&mut is_first) {
+                            let days = (certificate.expires_ms() - now_ms()) / 86_400_000;
+                            tracing::info!(names = ?self.names, is_new, days, "the certificate of the directory is in use");
+                        }
                         patience = FIRST_PATIENCE;
                         tokio::time::sleep(LOOK_INTERVAL).await;
                     }
                     Err(error) => {
-                        tracing::error!(%error, seconds = patience.as_secs(), "no certificate; it is asked for again");
+                        self.say_that_there_is_none(&certificate, &error, patience);
                         tokio::time::sleep(patience).await;
                         patience = (patience * 2).min(LONGEST_PATIENCE);
                     }
                 }
             }
         })
+    }
+
+    /// The doors stay open, with what they have.
+    fn say_that_there_is_none(&self, certificate: &ServerCertificate, error: &Error, patience: Duration) {
+        let shown = match certificate.is_self_signed() {
+            true => "one that the node made itself, which browsers warn of",
+            false => "the one from before, until it expires",
+        };
+        let seconds = patience.as_secs();
+        tracing::warn!(%error, directory = self.directory, shown, asked_again_in_s = seconds,
+            "the ACME directory gave no certificate");
     }
 
     /// Asks for a certificate if it is time. True: a new one is shown and on disk.

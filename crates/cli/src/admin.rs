@@ -320,7 +320,7 @@ pub fn fleet(command: FleetCommand) -> anyhow::Result<()> {
 
 impl NodeArgs {
     /// Prints what was made: as JSON, or in a line.
-    fn tell(&self, made: &Value, line: impl FnOnce(&Value) -> String) -> anyhow::Result<()> {
+    pub(crate) fn tell(&self, made: &Value, line: impl FnOnce(&Value) -> String) -> anyhow::Result<()> {
         let said = if self.json { made.to_string() } else { line(made) };
         writeln!(std::io::stdout(), "{said}").context("cannot print")
     }
@@ -371,14 +371,14 @@ impl NodeArgs {
 }
 
 /// A node as these commands see it.
-struct Client {
+pub(crate) struct Client {
     agent: ureq::Agent,
     base: String,
     token: Option<String>,
 }
 
 impl Client {
-    fn open(node: &NodeArgs) -> anyhow::Result<Client> {
+    pub(crate) fn open(node: &NodeArgs) -> anyhow::Result<Client> {
         let tls = ureq::tls::TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .root_certs(roots(node.ca.as_deref())?)
@@ -396,7 +396,7 @@ impl Client {
     }
 
     /// What the node answers, out of its envelope; what is wrong, in the node's own words.
-    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -442,7 +442,7 @@ fn roots(ca: Option<&Path>) -> anyhow::Result<ureq::tls::RootCerts> {
 }
 
 /// A field as a word.
-fn text(record: &Value, field: &str) -> String {
+pub(crate) fn text(record: &Value, field: &str) -> String {
     match &record[field] {
         Value::String(text) => text.clone(),
         Value::Null => "-".into(),

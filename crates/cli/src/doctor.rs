@@ -23,14 +23,14 @@ pub struct DoctorArgs {
     json: bool,
 }
 
-/// Checks logs and history of a data folder.
-pub fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
+/// Checks logs, history and audit of a data folder.
+pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
     let flags = Flags { data: args.data.clone(), ..Flags::default() };
     let config = Config::read(args.config.as_deref(), &flags)?;
     if !config.data.is_dir() {
         bail!("{} is no data folder; name one with --data", config.data.display());
     }
-    let findings = look_into(&config, args.deep)?;
+    let findings = look_into(&config, args.deep).await?;
     for Finding { path, problem, advice } in &findings {
         let path = path.display();
         if args.json {
@@ -42,7 +42,7 @@ pub fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
     match findings.len() {
         0 if args.json => Ok(()),
         0 => {
-            println!("logs and history in {} are as they should be", config.data.display());
+            println!("logs, history and audit in {} are as they should be", config.data.display());
             Ok(())
         }
         1 => bail!("1 thing is wrong"),

@@ -3,11 +3,13 @@
 
 mod admin;
 mod client;
+mod demo;
 mod dlq;
 mod doctor;
 mod door;
 mod import;
 mod serve;
+mod vault;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -25,8 +27,8 @@ struct Cli {
 enum Command {
     /// Run a node
     Serve(serve::ServeArgs),
-    /// Run a node with a simulated city fleet, to look at
-    Demo(serve::DemoArgs),
+    /// Run a node with a simulated city and demo users, to look at
+    Demo(demo::DemoArgs),
     /// Bring files of telemetry (CSV, NDJSON, GPX, GTFS-Realtime, Parquet) into history
     Import(import::ImportArgs),
     /// Play recorded traces (CSV, NDJSON, GPX) into a node as if they happened now
@@ -52,6 +54,9 @@ enum Command {
     /// Fleets
     #[command(subcommand)]
     Fleet(admin::FleetCommand),
+    /// The node's own keys: of personal data, the root key, of access tokens
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
     /// Look at dead letters (accepted work that could not be done), retry or drop them
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
@@ -65,17 +70,18 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Serve(args) => serve::serve(args).await,
-        Command::Demo(args) => serve::demo(args).await,
+        Command::Demo(args) => demo::demo(args).await,
         Command::Import(args) => import::import(args).await,
         Command::Replay(args) => client::replay(args).await,
         Command::Simulate(args) => client::simulate(args).await,
         Command::Sql(args) => client::sql(args).await,
-        Command::Doctor(args) => doctor::doctor(&args),
+        Command::Doctor(args) => doctor::doctor(&args).await,
         Command::User(command) => tokio::task::block_in_place(|| admin::user(command)),
         Command::Token(command) => tokio::task::block_in_place(|| admin::token(command)),
         Command::Cert(command) => tokio::task::block_in_place(|| admin::cert(command)),
         Command::Key(command) => tokio::task::block_in_place(|| admin::key(command)),
         Command::Fleet(command) => tokio::task::block_in_place(|| admin::fleet(command)),
+        Command::Vault(command) => tokio::task::block_in_place(|| vault::vault(command)),
         Command::Dlq(command) => dlq::dlq(command).await,
         Command::Rejects(command) => client::rejects(command).await,
     };

@@ -1,14 +1,12 @@
-//! `drover serve` and `drover demo`: run a node until it is told to stop.
+//! `drover serve`: runs a node until it is told to stop.
 
 use anyhow::Context;
 use clap::Args;
-use drover_node::{Config, DemoPlace, Flags, Node};
-use drover_sim::fleet::{DriveOptions, drive};
+use drover_node::{Config, Flags, Node};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 /// Prints one line `ready http=HOST:PORT mqtt=HOST:PORT …` (each open door) on standard output when the
@@ -29,19 +27,9 @@ pub struct ServeArgs {
     dev: bool,
 }
 
-/// Runs a node on this machine with vans, couriers and battery-swap stations that drive the real
-/// streets of Porto. Open the printed address in a browser. Ctrl-C stops it.
+/// What `serve` and `demo` have in common.
 #[derive(Debug, Args)]
-pub struct DemoArgs {
-    #[command(flatten)]
-    node: NodeArgs,
-    /// The same seed gives the same drives
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-}
-
-#[derive(Debug, Args)]
-struct NodeArgs {
+pub struct NodeArgs {
     /// Data folder [default: data; demo: a temporary one]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -56,11 +44,12 @@ struct NodeArgs {
     mqtts: Option<SocketAddr>,
     /// Write logs as JSON, one object per line
     #[arg(long)]
-    log_json: bool,
+    pub log_json: bool,
 }
 
 impl NodeArgs {
-    fn flags(&self) -> Flags {
+    /// As a configuration takes them.
+    pub fn flags(&self) -> Flags {
         Flags { data: self.data.clone(), http: self.http, mqtt: self.mqtt, mqtts: self.mqtts, ..Flags::default() }
     }
 }
@@ -84,41 +73,8 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     node.serve(stop_signal()?).await
 }
 
-/// Runs a node and the demo city until SIGINT or SIGTERM.
-pub async fn demo(args: DemoArgs) -> anyhow::Result<()> {
-    start_logging(args.node.log_json, "warn");
-    let temporary = tempfile::Builder::new().prefix("drover-demo-").tempdir().context("a temporary folder")?;
-    let mut flags = args.node.flags();
-    flags.data.get_or_insert_with(|| temporary.path().to_owned());
-    flags.dev = Some(true);
-    let config = Config::load(None, &flags)?;
-    let node = Node::start(&config, Some(porto())).await?;
-    let address = announce(&node)?;
-    eprintln!("\n  Drover's demo city is live: open http://localhost:{}\n  Ctrl-C stops it.\n", address.port());
-    let (stopper, stopped) = watch::channel(());
-    let signal = stop_signal()?;
-    let city = tokio::spawn(run_city(address, args.seed, stopped.clone()));
-    node.serve(async move {
-        signal.await;
-        drop(stopper);
-    })
-    .await?;
-    city.await?
-}
-
-async fn run_city(address: SocketAddr, seed: u64, mut stopped: watch::Receiver<()>) -> anyhow::Result<()> {
-    let mut options = DriveOptions::new(format!("http://{address}"));
-    options.plan.seed = seed;
-    drive(options, async move { while stopped.changed().await.is_ok() {} }).await?;
-    Ok(())
-}
-
-fn porto() -> DemoPlace {
-    DemoPlace { title: "Porto".into(), center: [-8.6205, 41.1535], zoom: 13.2 }
-}
-
 /// Prints the line that scripts wait for; returns the address of HTTP.
-fn announce(node: &Node) -> anyhow::Result<SocketAddr> {
+pub fn announce(node: &Node) -> anyhow::Result<SocketAddr> {
     let doors = node.doors()?;
     let mut out = std::io::stdout().lock();
     let words: Vec<_> = doors.iter().map(|(name, address)| format!(" {name}={address}")).collect();
@@ -126,7 +82,8 @@ fn announce(node: &Node) -> anyhow::Result<SocketAddr> {
     Ok(doors[0].1)
 }
 
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+/// Resolves at SIGINT or SIGTERM.
+pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {

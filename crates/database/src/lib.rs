@@ -132,9 +132,9 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(|connection, _| {
             Box::pin(async move {
-                // FULL: a commit is on the disk when it returns.
+                // FULL: a commit is on the disk when it returns. What is taken out is overwritten, not only let go of.
                 let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                                PRAGMA busy_timeout = 5000";
+                                PRAGMA secure_delete = ON; PRAGMA busy_timeout = 5000";
                 connection.execute(settings).await.map(drop)
             })
         })

@@ -62,7 +62,7 @@ async fn list_dead_letters(
 ) -> Result<Json<DeadLettersPage>, Problem> {
     let Query(ListQuery { source, before, limit }) = query?;
     let filter = Filter { source: source_of(source)?, before, after: None };
-    let limit = limit_of(limit);
+    let limit = limit_of(limit)?;
     // One more says whether there is another page.
     let mut dead_letters = blocking(move || dead.list(&filter, limit + 1)).await??;
     let more = dead_letters.len() > limit;
@@ -189,7 +189,8 @@ async fn retry_dead_letters(
 ) -> Result<Json<RetrySummary>, Problem> {
     let Query(RetryQuery { source, after, before, limit }) = query?;
     let filter = Filter { source: source_of(source)?, after, before };
-    Ok(Json(blocking(move || dead.retry_all(&filter, limit_of(limit))).await??))
+    let limit = limit_of(limit)?;
+    Ok(Json(blocking(move || dead.retry_all(&filter, limit)).await??))
 }
 
 /// Drop a dead letter for good.
@@ -255,8 +256,8 @@ fn source_of(name: Option<String>) -> Result<Option<Source>, Problem> {
     source.map_err(|error| Problem::invalid("source", error.to_string()))
 }
 
-fn limit_of(limit: Option<usize>) -> usize {
-    limit.unwrap_or(LIMIT_USUAL).clamp(1, LIMIT_MAX)
+fn limit_of(limit: Option<usize>) -> Result<usize, Problem> {
+    Problem::page_limit(limit, LIMIT_USUAL, LIMIT_MAX)
 }
 
 fn letter_id(path: Result<Path<LetterId>, PathRejection>) -> Result<LetterId, Problem> {

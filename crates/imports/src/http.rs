@@ -327,7 +327,7 @@ async fn list_imports(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<ImportsPage>, Problem> {
     let Query(page) = page?;
-    let limit = page.limit.unwrap_or(100).clamp(1, 1000);
+    let limit = Problem::page_limit(page.limit, 100, 1000)?;
     let mut jobs = blocking(move || imports.list(page.from, limit)).await??;
     let next = (jobs.len() == limit).then(|| jobs[limit - 1].id - 1).filter(|next| *next > 0);
     if let Some(mark) = page.fingerprint {

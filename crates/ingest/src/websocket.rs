@@ -2,7 +2,8 @@
 //! order, after its reports are durable, by `{"ack":<frame number>, …receipt}`.
 //!
 //! A sender may have many frames under way: they share a sync of the disk. At the bound the socket is
-//! not read until answers have gone out, so that TCP slows the sender down.
+//! not read until answers have gone out, so that TCP slows the sender down. A device's frames have the limit
+//! of its requests; one too many is refused and kept, and the connection goes on.
 
 use crate::intake::{Intake, IntakeError, Judged, Receipt};
 use crate::rejects::Door;
@@ -10,10 +11,10 @@ use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use bytes::Bytes;
-use drover_access::{Seeing, Until};
+use drover_access::{ReportLimit, Seeing, Until};
 use drover_answer::{Problem, ProblemKind};
 use drover_log::Durable;
-use drover_model::Sight;
+use drover_model::{Reject, RejectCode, Sight};
 use futures_util::SinkExt;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -23,6 +24,8 @@ use std::time::Duration;
 const FRAMES_UNDER_WAY: usize = 256;
 /// Largest message.
 const MESSAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// What a device is told whose frames come too fast.
+const TOO_FAST: &str = "the device sends frames faster than it may; nothing of this one was taken";
 /// How often a silent sender is pinged; after three pings without a sound it is gone.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
@@ -53,6 +56,7 @@ pub async fn ingest(
     State(intake): State<Intake>,
     Seeing(sight): Seeing,
     until: Until,
+    limit: ReportLimit,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|error| {
@@ -63,13 +67,20 @@ pub async fn ingest(
         .write_buffer_size(4096)
         .max_message_size(MESSAGE_MAX_BYTES)
         .max_frame_size(MESSAGE_MAX_BYTES);
-    Ok(upgrade.on_upgrade(move |socket| serve(intake, sight, until, socket)))
+    Ok(upgrade.on_upgrade(move |socket| serve(Sender { intake, sight, limit }, until, socket)))
 }
 
-async fn serve(intake: Intake, sight: Sight, until: Until, mut socket: WebSocket) {
+/// Who sends, and where it goes.
+struct Sender {
+    intake: Intake,
+    sight: Sight,
+    limit: ReportLimit,
+}
+
+async fn serve(sender: Sender, until: Until, mut socket: WebSocket) {
     let gauge = metrics::gauge!("drover_senders", "door" => "websocket");
     gauge.increment(1.0);
-    if let Err(error) = exchange(&intake, &sight, &until, &mut socket).await {
+    if let Err(error) = exchange(&sender, &until, &mut socket).await {
         tracing::debug!(%error, "a sender's WebSocket ended");
         say_why(&error, &mut socket).await;
     }
@@ -88,11 +99,37 @@ async fn say_why(error: &axum::Error, socket: &mut WebSocket) {
     }
 }
 
+/// Why a frame gets no receipt.
+enum Refused {
+    /// By what it holds, or by the log.
+    Intake(IntakeError),
+    /// Its device is too fast; so many seconds it has to wait.
+    TooFast(u32),
+}
+
+impl Refused {
+    fn is_stopping(&self) -> bool {
+        matches!(self, Refused::Intake(error) if error.is_stopping())
+    }
+}
+
+impl Sender {
+    /// A frame counts as a request does: once, however many reports it holds.
+    async fn judge(&self, bytes: &Bytes) -> Result<Judged, Refused> {
+        if let Some(seconds) = self.limit.take() {
+            let reject = Reject::new(RejectCode::RateLimited, "", TOO_FAST.into());
+            self.intake.keep(Door::WebSocket, &reject, bytes).await;
+            return Err(Refused::TooFast(seconds));
+        }
+        self.intake.judge_many(Door::WebSocket, &self.sight, bytes).await.map_err(Refused::Intake)
+    }
+}
+
 /// Answers that are not sent yet, in the order of their frames.
 #[derive(Default)]
 struct UnderWay {
     frames: u64,
-    answers: VecDeque<(u64, Result<Judged, IntakeError>)>,
+    answers: VecDeque<(u64, Result<Judged, Refused>)>,
     /// Resolves when the first answer can be given.
     first: Option<Durable>,
     /// The node takes nothing more.
@@ -100,11 +137,11 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    async fn take(&mut self, intake: &Intake, sight: &Sight, bytes: Bytes) {
+    async fn take(&mut self, sender: &Sender, bytes: Bytes) {
         self.frames += 1;
-        let judged = intake.judge_many(Door::WebSocket, sight, &bytes).await;
+        let judged = sender.judge(&bytes).await;
         self.answers.push_back((self.frames, judged));
-        self.wait_for_first(intake);
+        self.wait_for_first(&sender.intake);
     }
 
     fn wait_for_first(&mut self, intake: &Intake) {
@@ -129,14 +166,14 @@ impl UnderWay {
     async fn answer(&mut self, intake: &Intake, socket: &mut WebSocket) -> Result<(), axum::Error> {
         let mut is_first = true;
         let durable = intake.durable_position();
-        let is_ready = |judged: &Result<Judged, IntakeError>| judged.as_ref().map_or(0, Judged::position) <= durable;
+        let is_ready = |judged: &Result<Judged, Refused>| judged.as_ref().map_or(0, Judged::position) <= durable;
         while let Some((frame, judged)) = self.answers.pop_front_if(|(_, judged)| is_first || is_ready(judged)) {
             is_first = false;
             let taken = match judged {
-                Ok(judged) => intake.settle(judged).await,
-                Err(error) => Err(error),
+                Ok(judged) => intake.settle(judged).await.map_err(Refused::Intake),
+                Err(refused) => Err(refused),
             };
-            self.stopping |= taken.as_ref().is_err_and(IntakeError::is_stopping);
+            self.stopping |= taken.as_ref().is_err_and(Refused::is_stopping);
             socket.feed(ack(frame, taken)).await?;
         }
         self.first = None;
@@ -146,7 +183,7 @@ impl UnderWay {
 }
 
 /// Reads frames and answers them until the sender leaves.
-async fn exchange(intake: &Intake, sight: &Sight, until: &Until, socket: &mut WebSocket) -> Result<(), axum::Error> {
+async fn exchange(sender: &Sender, until: &Until, socket: &mut WebSocket) -> Result<(), axum::Error> {
     let mut ended = until.ended();
     let mut under_way = UnderWay::default();
     let mut silence = Silence::default();
@@ -155,7 +192,7 @@ async fn exchange(intake: &Intake, sight: &Sight, until: &Until, socket: &mut We
         tokio::select! {
             biased;
             () = under_way.ready() => {
-                under_way.answer(intake, socket).await?;
+                under_way.answer(&sender.intake, socket).await?;
                 if under_way.stopping {
                     // What is still unanswered was not acknowledged: its sender sends it again.
                     let reason = "the node is stopping: connect again".into();
@@ -170,8 +207,8 @@ async fn exchange(intake: &Intake, sight: &Sight, until: &Until, socket: &mut We
             message = socket.recv(), if under_way.answers.len() < FRAMES_UNDER_WAY => {
                 silence.heard();
                 match message.transpose()? {
-                    Some(Message::Text(text)) => under_way.take(intake, sight, text.into()).await,
-                    Some(Message::Binary(bytes)) => under_way.take(intake, sight, bytes).await,
+                    Some(Message::Text(text)) => under_way.take(sender, text.into()).await,
+                    Some(Message::Binary(bytes)) => under_way.take(sender, bytes).await,
                     Some(Message::Ping(_) | Message::Pong(_)) => {}
                     Some(Message::Close(_)) | None => return Ok(()),
                 }
@@ -201,7 +238,7 @@ impl Silence {
     }
 }
 
-fn ack(frame: u64, taken: Result<Receipt, IntakeError>) -> Message {
+fn ack(frame: u64, taken: Result<Receipt, Refused>) -> Message {
     let ack = match taken {
         Ok(receipt) => Ack { ack: frame, receipt: Some(receipt), error: None },
         Err(error) => Ack { ack: frame, receipt: None, error: Some(error.into()) },
@@ -209,9 +246,17 @@ fn ack(frame: u64, taken: Result<Receipt, IntakeError>) -> Message {
     Message::text(serde_json::to_string(&ack).expect("an acknowledgement is plain data"))
 }
 
-impl From<IntakeError> for AckError {
-    fn from(error: IntakeError) -> AckError {
-        let problem = Problem::from(error);
-        AckError { code: problem.code.into_owned(), message: problem.message, retry_after_s: problem.retry_after_s }
+impl From<Refused> for AckError {
+    fn from(refused: Refused) -> AckError {
+        match refused {
+            Refused::Intake(error) => {
+                let Problem { code, message, retry_after_s, .. } = Problem::from(error);
+                AckError { code: code.into_owned(), message, retry_after_s }
+            }
+            Refused::TooFast(seconds) => {
+                let code = RejectCode::RateLimited.name().into();
+                AckError { code, message: TOO_FAST.into(), retry_after_s: Some(seconds) }
+            }
+        }
     }
 }

@@ -84,7 +84,7 @@ impl AuditQuery {
             since_ms: time("since", self.since)?,
             until_ms: time("until", self.until)?,
             cursor: self.cursor,
-            limit: self.limit.unwrap_or(LIMIT_USUAL).clamp(1, LIMIT_MAX),
+            limit: Problem::page_limit(self.limit, LIMIT_USUAL, LIMIT_MAX)?,
         })
     }
 }

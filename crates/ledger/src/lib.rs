@@ -3,7 +3,8 @@
 //! Who may read it, and what is worth an entry, is decided elsewhere.
 //!
 //! Must always hold:
-//! - an entry that was acknowledged is durable, and no entry is changed or leaves;
+//! - an entry that was acknowledged is durable, and no entry is changed; none leaves but the oldest by age, of which an
+//!   entry keeps the last one's number and hash;
 //! - an entry that does not fit the chain is found and named by [`Ledger::verify`]: changed, missing, exchanged, or cut
 //!   off at the end (for which `audit.head` beside the file keeps the newest entry's number and hash);
 //! - what waits to be written is bounded; what found no room is counted and becomes an entry itself.
@@ -137,7 +138,15 @@ impl Ledger {
         self.0.queue.note(entry.draft());
     }
 
-    /// The greatest number of a source that has an entry: a follower of that source goes on after it.
+    /// Lets the oldest entries from before that moment leave, some at once; says how many did. Ask again until none does. An
+    /// entry with the number and the hash of the last of them is written with it: the chain is verified from there.
+    pub async fn let_leave(&self, before_ms: i64) -> Result<u64, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.0.queue.send(Message::Leave(before_ms, reply))?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// The greatest number of a source that has an entry, or had one that left by age: a follower of that source goes on after it.
     pub async fn last_origin(&self, source: &str) -> Result<Option<i64>, Error> {
         self.0.store.last_origin(source).await
     }

@@ -16,7 +16,9 @@ pub const LIMIT_MAX: usize = 1000;
 /// A page ends after so many bytes, whatever its limit.
 const PAGE_MAX_BYTES: usize = 8 << 20;
 
-const STEPS: &[Step] = &[Step {
+const STEPS: &[Step] = &[ENTRIES, RETENTION];
+
+const ENTRIES: Step = Step {
     number: 1,
     name: "entries",
     sqlite: "
@@ -46,7 +48,22 @@ const STEPS: &[Step] = &[Step {
             BEGIN SELECT RAISE(ABORT, 'a ledger keeps its name'); END;
     ",
     postgres: "",
-}];
+};
+
+/// What left by age: up to which entry, and the greatest number of each source, so that none is taken twice.
+const RETENTION: Step = Step {
+    number: 2,
+    name: "retention",
+    sqlite: "
+        CREATE TABLE left_by_age (through BIGINT NOT NULL);
+        INSERT INTO left_by_age VALUES (0);
+        CREATE TABLE origins_left (source TEXT PRIMARY KEY, seq BIGINT NOT NULL);
+        DROP TRIGGER entries_stay;
+        CREATE TRIGGER entries_stay BEFORE DELETE ON entries WHEN OLD.seq > (SELECT through FROM left_by_age)
+            BEGIN SELECT RAISE(ABORT, 'entries of the audit do not leave'); END;
+    ",
+    postgres: "",
+};
 
 const COLUMNS: &str = "seq, time_ms, actor, action, subject, fleet, address, value_before, value_after, outcome, \
                        origin_source, origin_seq, previous_hash, hash";
@@ -144,9 +161,9 @@ impl Store {
 
     pub(crate) async fn last_origin(&self, source: &str) -> Result<Option<i64>, Error> {
         let mut connection = self.database.read().await?;
-        let sql = "SELECT origin_seq FROM entries WHERE origin_source = $1 ORDER BY origin_seq DESC LIMIT 1";
-        let row = sqlx::query(sql).bind(source).fetch_optional(&mut *connection).await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
+        let sql = "SELECT coalesce((SELECT origin_seq FROM entries WHERE origin_source = $1 ORDER BY origin_seq DESC \
+                   LIMIT 1), (SELECT seq FROM origins_left WHERE source = $1))";
+        Ok(sqlx::query(sql).bind(source).fetch_one(&mut *connection).await?.try_get(0)?)
     }
 
     pub(crate) async fn newest_first(&self, filter: &Filter) -> Result<Page, Error> {
@@ -190,9 +207,52 @@ pub(crate) fn readable(found: Vec<Found>) -> Result<Vec<Recorded>, Error> {
     found.into_iter().map(|(seq, entry)| entry.map_err(|why| Error::Entry { seq, why })).collect()
 }
 
-/// The entry with this origin, if it is there already.
+/// The oldest entries that are over: up to which, how many, and the hash of the last of them.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    pub(crate) through: u64,
+    pub(crate) entries: u64,
+    pub(crate) hash: String,
+}
+
+/// The oldest entries from before that moment, at most so many. The newest of all stays.
+pub(crate) async fn leaving(
+    transaction: &mut Transaction,
+    before_ms: i64,
+    most: u64,
+) -> Result<Option<Leaving>, Error> {
+    let sql = "SELECT min(seq), max(seq), (SELECT min(seq) FROM entries WHERE time_ms >= $1) FROM entries";
+    let row = sqlx::query(sql).bind(before_ms).fetch_one(&mut **transaction).await?;
+    let (first, newest): (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+    let (Some(first), Some(newest)) = (first.map(number), newest.map(number)) else { return Ok(None) };
+    let staying = row.try_get::<Option<i64>, _>(2)?.map_or(newest, number).min(newest);
+    if staying <= first {
+        return Ok(None);
+    }
+    let through = (staying - 1).min(first + most - 1);
+    let sql = "SELECT hash FROM entries WHERE seq = $1";
+    let row = sqlx::query(sql).bind(signed(through)).fetch_one(&mut **transaction).await?;
+    Ok(Some(Leaving { through, entries: through - first + 1, hash: row.try_get(0)? }))
+}
+
+/// Takes entries out, up to and with one.
+pub(crate) async fn leave(transaction: &mut Transaction, through: u64) -> Result<(), Error> {
+    for sql in [
+        "UPDATE left_by_age SET through = $1",
+        "INSERT INTO origins_left (source, seq) SELECT origin_source, max(origin_seq) FROM entries \
+         WHERE seq <= $1 AND origin_source IS NOT NULL GROUP BY origin_source \
+         ON CONFLICT (source) DO UPDATE SET seq = max(seq, excluded.seq)",
+        "DELETE FROM entries WHERE seq <= $1",
+    ] {
+        sqlx::query(sql).bind(signed(through)).execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+/// The entry with this origin, if it is there already; 0 for one that left by age.
 pub(crate) async fn seq_of_origin(transaction: &mut Transaction, origin: &Origin) -> Result<Option<u64>, Error> {
-    let sql = "SELECT seq FROM entries WHERE origin_source = $1 AND origin_seq = $2";
+    let sql = "SELECT seq FROM entries WHERE origin_source = $1 AND origin_seq = $2 \
+               UNION ALL SELECT 0 FROM origins_left WHERE source = $1 AND seq >= $2 LIMIT 1";
     let row = sqlx::query(sql).bind(&origin.source).bind(origin.seq).fetch_optional(&mut **transaction).await?;
     Ok(row.map(|row| row.try_get(0).map(number)).transpose()?)
 }

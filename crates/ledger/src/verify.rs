@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 /// What a walk over the chain found.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = AuditVerdict, example = json!({
-    "sound": true, "ledger": "7f0d2c5b9a1e4c3d8b6a5f4e3d2c1b0a", "complete": true, "entries": 12840, "newest": 12840,
+    "sound": true, "ledger": "7f0d2c5b9a1e4c3d8b6a5f4e3d2c1b0a", "complete": true, "first": 1, "entries": 12840, "newest": 12840,
     "hash": "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b", "fault": null, "seconds": 0.21
 }))]
 pub struct Verdict {
@@ -25,6 +25,9 @@ pub struct Verdict {
     pub ledger: String,
     /// Whether all entries were there to be checked; an export of some says nothing of what lies between them.
     pub complete: bool,
+    /// The oldest entry that is there: more than 1 where older ones left by age, as a later entry tells; 0 where there is
+    /// none.
+    pub first: u64,
     /// Entries that were checked and fit.
     pub entries: u64,
     /// The newest of them; 0 where there is none.
@@ -77,14 +80,30 @@ struct Walk {
     entries: u64,
     /// An entry that tells that the ledger had lost its end.
     told: Option<u64>,
+    /// The first entry.
+    first: u64,
+    /// What stood before the first entry, where that is not the very first: an entry must tell that it left.
+    left: Option<(u64, Hash)>,
 }
 
 impl Walk {
     fn new(head: Option<Head>, first_before: Option<Hash>) -> Walk {
-        Walk { head, complete: first_before.is_some(), newest: 0, hash: first_before, entries: 0, told: None }
+        Walk {
+            head,
+            complete: first_before.is_some(),
+            newest: 0,
+            hash: first_before,
+            entries: 0,
+            told: None,
+            first: 0,
+            left: None,
+        }
     }
 
     fn step(&mut self, entry: &Recorded) -> Result<(), Fault> {
+        if self.entries == 0 {
+            self.begin_at(entry);
+        }
         let (seq, next) = (entry.seq, self.newest + 1);
         let fault = |seq, kind, message: String| Err(Fault { seq, kind, message });
         if seq > next && self.complete {
@@ -109,13 +128,29 @@ impl Walk {
         if entry.action == writer::CUT && self.told.is_none() {
             self.told = Some(seq);
         }
+        if entry.action == writer::LEFT && self.left.is_some_and(|left| tells_of(entry, left)) {
+            self.left = None;
+        }
         (self.newest, self.hash) = (seq, Some(hash));
         self.entries += 1;
         Ok(())
     }
 
+    /// A chain whose oldest entries left goes on from what the first one names as the one before it.
+    fn begin_at(&mut self, entry: &Recorded) {
+        self.first = entry.seq;
+        let before = entry.seq.saturating_sub(1);
+        if let Some(hash) = Hash::parse(&entry.previous_hash).filter(|_| self.complete && before > 0) {
+            (self.newest, self.hash, self.left) = (before, Some(hash), Some((before, hash)));
+        }
+    }
+
     /// At the end of what is there.
     fn finish(&self) -> Result<(), Fault> {
+        if let Some((last, _)) = self.left {
+            let message = format!("entries 1 to {last} are missing, and no later one tells that they left by age");
+            return Err(Fault { seq: 1, kind: FaultKind::Missing, message });
+        }
         if let Some(seq) = self.told {
             let message = format!("entry {seq} tells that the ledger had lost its end when it was opened");
             return Err(Fault { seq, kind: FaultKind::Cut, message });
@@ -133,6 +168,7 @@ impl Walk {
             sound: fault.is_none(),
             ledger,
             complete: self.complete,
+            first: self.first,
             entries: self.entries,
             newest: self.newest,
             hash: self.hash.map_or_else(String::new, |hash| hash.to_string()),
@@ -140,6 +176,12 @@ impl Walk {
             seconds: began.elapsed().as_secs_f64(),
         }
     }
+}
+
+/// True for the entry that tells that this one, and all before it, left by age.
+fn tells_of(entry: &Recorded, (last, hash): (u64, Hash)) -> bool {
+    let after = entry.after.as_ref().and_then(|after| serde_json::from_str::<serde_json::Value>(after.get()).ok());
+    after.is_some_and(|after| after["through"] == last && after["hash"] == hash.to_string())
 }
 
 /// Walks a ledger that no process writes at this moment, or one that is being written: it ends where the ledger ended when

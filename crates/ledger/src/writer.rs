@@ -4,7 +4,7 @@
 use crate::chain::Hash;
 use crate::entry::{Entry, Outcome, Recorded};
 use crate::head::{self, Head};
-use crate::store::{self, Store};
+use crate::store::{self, Leaving, Store};
 use crate::{Error, NOTES_MAX, NOTES_MAX_BYTES};
 use metrics::counter;
 use parking_lot::Mutex;
@@ -22,13 +22,19 @@ const BATCH_MAX: usize = 1000;
 /// `audit.head` is written no more often; what failed is tried again so much later.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// So many entries leave in one transaction at most: others wait meanwhile.
+const LEAVING_MAX: u64 = 10_000;
+
 /// The action of the entry that tells of a ledger that was cut.
 pub(crate) const CUT: &str = "audit.cut";
+/// The action of the entry that tells which entries left by age.
+pub(crate) const LEFT: &str = "audit.left";
 const LOST: &str = "audit.lost";
 const ITSELF: &str = "audit";
 
 const ENTRIES_TOTAL: &str = "drover_audit_entries_total";
 const LOST_TOTAL: &str = "drover_audit_lost_total";
+const LEFT_TOTAL: &str = "drover_audit_left_total";
 const FAILED_TOTAL: &str = "drover_audit_failed_writes_total";
 
 /// Tells the recorder what each metric is. Once per process, after the recorder is installed.
@@ -36,6 +42,7 @@ pub fn describe() {
     use metrics::describe_counter as counter;
     counter!(ENTRIES_TOTAL, "Entries of the audit that were written");
     counter!(LOST_TOTAL, "Entries of the audit that found no room in the queue and are lost");
+    counter!(LEFT_TOTAL, "Entries of the audit that left by age");
     counter!(FAILED_TOTAL, "Transactions of the audit that failed");
 }
 
@@ -45,6 +52,8 @@ pub(crate) type Appended = Vec<(u64, bool)>;
 pub(crate) enum Message {
     Append(Vec<Recorded>, oneshot::Sender<Result<Appended, Error>>),
     Note(Box<Recorded>),
+    /// Entries from before that moment may leave; says how many did.
+    Leave(i64, oneshot::Sender<Result<u64, Error>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -203,11 +212,12 @@ impl Writer {
     }
 
     async fn take(&mut self, messages: &mut Vec<Message>) {
-        let mut waiting = Vec::new();
+        let (mut waiting, mut leaving) = (Vec::new(), Vec::new());
         for message in messages.drain(..) {
             match message {
                 Message::Append(entries, reply) => waiting.push((entries, Some(reply))),
                 Message::Note(entry) => waiting.push((vec![*entry], None)),
+                Message::Leave(before_ms, reply) => leaving.push((before_ms, reply)),
                 Message::Close(reply) => {
                     self.receiver.close();
                     self.closing.push(reply);
@@ -215,6 +225,10 @@ impl Writer {
             }
         }
         self.write(waiting).await;
+        for (before_ms, reply) in leaving {
+            // An error is that nobody waits any more.
+            let _told = reply.send(self.let_leave(before_ms).await);
+        }
         if self.head_written.1.elapsed() >= PAUSE && self.head_is_behind() {
             self.write_head().await;
         }
@@ -281,6 +295,34 @@ impl Writer {
         }
         transaction.commit().await?;
         Ok((head, appended))
+    }
+
+    /// The oldest entries leave, and an entry says so, in one transaction. The file with the head is brought up to date
+    /// before: what it names must not leave.
+    async fn let_leave(&mut self, before_ms: i64) -> Result<u64, Error> {
+        if !self.sure {
+            return Ok(0);
+        }
+        self.write_head().await;
+        if self.head_is_behind() {
+            return Ok(0);
+        }
+        let mut head = self.room.head.lock().clone();
+        let mut transaction = self.store.database.begin().await?;
+        let Some(leaving) = store::leaving(&mut transaction, before_ms, LEAVING_MAX).await? else { return Ok(0) };
+        let Leaving { through, entries, hash } = leaving;
+        let after = Some(json!({"through": through, "hash": hash, "entries": entries}));
+        append(&mut transaction, &mut head, &Entry { after, ..Entry::new(ITSELF, LEFT, ITSELF) }.draft()).await?;
+        store::leave(&mut transaction, through).await?;
+        self.sure = false;
+        transaction.commit().await?;
+        self.sure = true;
+        counter!(ENTRIES_TOTAL).increment(1);
+        counter!(LEFT_TOTAL).increment(entries);
+        *self.room.head.lock() = head;
+        self.write_head().await;
+        tracing::info!(through, entries, "entries of the audit left by age");
+        Ok(entries)
     }
 
     async fn write_head(&mut self) {

@@ -321,3 +321,55 @@ async fn an_export_of_some_entries_says_so_and_each_of_them_is_checked() {
     let changed = verify_export(text.replace("vehicles/v-7", "vehicles/v-8").as_bytes()).unwrap();
     finds(&changed, 7, FaultKind::Changed);
 }
+
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+#[tokio::test]
+async fn the_oldest_entries_leave_by_age_and_the_chain_is_verified_from_there() {
+    let (folder, ledger) = new_ledger().await;
+    ledger.append_all((1..=20).map(entry).collect()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let later = now_ms();
+    ledger.append_all((21..=30).map(entry).collect()).await.unwrap();
+    assert_eq!(ledger.let_leave(0).await.unwrap(), 0, "nothing is that old");
+    assert_eq!(ledger.let_leave(later).await.unwrap(), 20);
+    assert_eq!(ledger.let_leave(later).await.unwrap(), 0, "once");
+    let verdict = ledger.verify().await.unwrap();
+    assert_eq!((verdict.fault, verdict.first, verdict.entries), (None, 21, 11), "ten and the one that tells of it");
+    let whole = verify_export(exported(&ledger, Filter::default()).await.as_bytes()).unwrap();
+    assert_eq!((whole.fault, whole.complete, whole.first), (None, true, 21));
+    assert_eq!(ledger.append_all((15..=30).map(entry).collect()).await.unwrap(), 0, "what left is not taken again");
+    ledger.close().await;
+    let ledger = Ledger::open(&file_in(&folder)).await.unwrap();
+    assert_eq!(ledger.append(entry(31)).await.unwrap(), 32);
+    assert!(ledger.verify().await.unwrap().sound, "nothing was cut");
+    ledger.close().await;
+
+    // Whoever takes more away than left is found.
+    tamper(&file_in(&folder), "DELETE FROM entries WHERE seq = 21").await;
+    finds(&verify_file(&file_in(&folder)).await.unwrap(), 1, FaultKind::Missing);
+    raw(&file_in(&folder), "DELETE FROM entries WHERE seq <= 31").await.unwrap();
+    finds(&verify_file(&file_in(&folder)).await.unwrap(), 1, FaultKind::Missing);
+}
+
+#[tokio::test]
+async fn a_ledger_in_which_everything_is_old_keeps_its_newest_entry_and_its_followers_places() {
+    let (folder, ledger) = new_ledger().await;
+    ledger.append_all((1..=10_050).map(entry).collect()).await.unwrap();
+    let tomorrow = now_ms() + 86_400_000;
+    assert_eq!(ledger.let_leave(tomorrow).await.unwrap(), 10_000, "some at once");
+    assert_eq!(
+        ledger.let_leave(tomorrow).await.unwrap(),
+        50,
+        "all but the entry that tells of it, which came meanwhile"
+    );
+    assert_eq!(ledger.last_origin("registry").await.unwrap(), Some(10_050));
+    ledger.close().await;
+    let ledger = Ledger::open(&file_in(&folder)).await.unwrap();
+    assert_eq!(ledger.append_all((9_990..=10_050).map(entry).collect()).await.unwrap(), 0);
+    let verdict = ledger.verify().await.unwrap();
+    assert_eq!((verdict.fault, verdict.first), (None, 10_051));
+}

@@ -57,7 +57,7 @@ pub enum Frame {
         page: usize,
         /// No page follows; changes do.
         last: bool,
-        /// Assets that the watcher may see, before the first page is made; wishes do not change it.
+        /// Assets that the watcher may see; where he named a few, those of them. The rest of a wish does not change it.
         total: usize,
         /// True when only what changed since the wished position is shown.
         resumed: bool,
@@ -190,16 +190,14 @@ impl Watcher {
     /// because `served` stays where it was when paging began.
     fn page(&mut self, page: usize, from: u32) -> Frame {
         let state = self.live.0.state.read();
+        if self.named.is_some() {
+            let assets = self.page_of_named(&state);
+            self.paging = None;
+            return self.snapshot(page, true, assets.0, assets.1);
+        }
         let end = state.entries().len();
         let total = self.live.seen_by(&state, &self.wish.sight);
         let mut assets = Vec::new();
-        if self.named.is_some() {
-            let wanted = self.named_assets(&state, |asset| self.wants_now(&state, asset));
-            assets.extend(wanted.into_iter().map(|asset| self.live.0.encoded.of(&state, asset)));
-            self.paging = None;
-            let resumed = self.wish.since.is_some();
-            return Frame::Snapshot { page, last: true, total, resumed, position: self.served, assets };
-        }
         let mut at = from;
         while (at as usize) < end && assets.len() < PAGE_ASSETS {
             if self.wants_now(&state, at) {
@@ -209,6 +207,18 @@ impl Watcher {
         }
         let last = at as usize >= end;
         self.paging = (!last).then_some((page + 1, at));
+        self.snapshot(page, last, total, assets)
+    }
+
+    /// How many of the named assets the watcher may see, and those of them that are new to him.
+    fn page_of_named(&self, state: &State) -> (usize, Vec<Bytes>) {
+        let sees = |asset| self.wish.sight.sees(state.seen(asset).report.kind, state.id(asset));
+        let visible = self.named_assets(state, sees);
+        let wanted = visible.iter().filter(|&&asset| self.wants_now(state, asset));
+        (visible.len(), wanted.map(|&asset| self.live.0.encoded.of(state, asset)).collect())
+    }
+
+    fn snapshot(&self, page: usize, last: bool, total: usize, assets: Vec<Bytes>) -> Frame {
         Frame::Snapshot { page, last, total, resumed: self.wish.since.is_some(), position: self.served, assets }
     }
 

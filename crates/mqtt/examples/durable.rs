@@ -44,6 +44,10 @@ impl Host for Journal {
         Ok(())
     }
 
+    fn may_receive(&self, _: &Client, _: &str) -> bool {
+        true
+    }
+
     fn may_publish(&self, _: &Client, _: &str) -> Result<(), Refusal> {
         Ok(())
     }

@@ -20,6 +20,10 @@ impl Host for Everything {
         }
     }
 
+    fn may_receive(&self, _: &Client, _: &str) -> bool {
+        true
+    }
+
     fn may_publish(&self, _: &Client, _: &str) -> Result<(), Refusal> {
         Ok(())
     }

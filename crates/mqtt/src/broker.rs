@@ -189,9 +189,14 @@ impl Broker {
         if !self.has_routes() {
             return Ok(Routed { ticket, ..Routed::default() });
         }
-        let found = self.0.routes.read().find(&message.topic, from);
+        let may_get = |session: &Session| session.may_queue(&*self.0.host, &message.topic);
+        let found = self.0.routes.read().find(&message.topic, from, &may_get);
         let mut routed = Routed { ticket, ..Routed::default() };
         for found in found {
+            // Who gets it by a shared subscription was asked about already.
+            if found.share.is_none() && !may_get(&found.session) {
+                continue;
+            }
             let qos = message.qos.min(found.qos);
             let retain = message.retain && found.retain_as_published;
             let queued = Queued { share: found.share, ..Queued::new(message.clone(), qos, retain, found.ids) };

@@ -81,12 +81,13 @@ enum Event {
 
 impl<S: Stream> Connection<S> {
     pub(crate) fn new(broker: Broker, stream: S, read: BytesMut, greeted: Greeted) -> Connection<S> {
-        let Greeted { wire, out, client, attached, until, window, max_aliases, will, patience } = greeted;
+        let Greeted { wire, out, client, attached, is_filtered, until, window, max_aliases, will, patience } = greeted;
         let (session, epoch) = (attached.session, attached.epoch);
         let slow_reader = broker.0.settings.slow_reader;
         let look = Box::pin(tokio::time::sleep(patience.map_or(slow_reader, |patience| patience.min(slow_reader))));
         Connection {
-            outbound: Outbound::new(client.clone(), session.clone(), broker.clone(), epoch, window, max_aliases),
+            outbound: Outbound::new(&broker, client.clone(), session.clone(), epoch, is_filtered)
+                .within(window, max_aliases),
             broker,
             stream,
             has_read: !read.is_empty(),

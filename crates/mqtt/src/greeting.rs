@@ -27,6 +27,8 @@ pub(crate) struct Greeted {
     pub(crate) out: BytesMut,
     pub(crate) client: Arc<Client>,
     pub(crate) attached: Attached,
+    /// The host is asked about each message to it.
+    pub(crate) is_filtered: bool,
     /// Over when the client may not stay.
     pub(crate) until: Option<Ended>,
     /// Messages that the client takes unacknowledged.
@@ -66,8 +68,8 @@ async fn begin<S: Stream>(
         first.inspect_err(|error| tracing::debug!(?address, %error, "a connection ended before CONNECT")).ok()?;
     let client = Arc::new(known_as(&connect, wire.protocol(), address));
     match admit(&broker, &client, &connect, certificate.as_deref()) {
-        Ok(attached) => {
-            let greeted = welcome(&broker, wire, *connect, client, attached)?;
+        Ok(admitted) => {
+            let greeted = welcome(&broker, wire, *connect, client, admitted)?;
             Some(Box::new(Connection::new(broker, stream, read, greeted)))
         }
         Err(refusal) => {
@@ -130,12 +132,19 @@ fn known_as(connect: &Connect, protocol: Protocol, address: Option<SocketAddr>) 
     Client { id, protocol, address, username, rights: OnceLock::new() }
 }
 
+/// A client that was let in.
+struct Admitted {
+    attached: Attached,
+    until: Option<Ended>,
+    is_filtered: bool,
+}
+
 fn admit(
     broker: &Broker,
     client: &Arc<Client>,
     connect: &Connect,
     certificate: Option<&[u8]>,
-) -> Result<(Attached, Option<Ended>), Refusal> {
+) -> Result<Admitted, Refusal> {
     let settings = &broker.0.settings;
     if client.id.len() > settings.max_topic_bytes || client.id.starts_with('$') || client.id.contains('\0') {
         let reason = format!("client id: up to {} bytes, not beginning with $", settings.max_topic_bytes);
@@ -161,8 +170,9 @@ fn admit(
     let attached = broker.attach(&session_of, connect.clean_start, expiry);
     let too_many = || Refusal::new(Refusal::QUOTA_EXCEEDED, "there are as many sessions as allowed");
     let attached = attached.ok_or_else(too_many)?;
+    attached.session.set_reader(pass.is_filtered.then(|| client.clone()));
     give_up_forbidden(broker, client, &attached);
-    Ok((attached, pass.until))
+    Ok(Admitted { attached, until: pass.until, is_filtered: pass.is_filtered })
 }
 
 /// Subscriptions of a session that is taken up again are given up where its owner's rights have shrunk.
@@ -189,8 +199,9 @@ fn welcome(
     mut wire: Wire,
     connect: Connect,
     client: Arc<Client>,
-    (attached, until): (Attached, Option<Ended>),
+    admitted: Admitted,
 ) -> Option<Greeted> {
+    let Admitted { attached, until, is_filtered } = admitted;
     let keep_alive = keep_alive(broker, &connect, wire.protocol());
     let answer = accepted(broker, &connect, &client, &attached, keep_alive);
     wire.set_limits(broker.0.settings.max_packet_bytes, connect.max_packet_size);
@@ -205,6 +216,7 @@ fn welcome(
         out,
         client,
         attached,
+        is_filtered,
         until,
         window: connect.receive_max.map_or(u16::MAX, NonZeroU16::get),
         max_aliases: connect.topic_alias_max,

@@ -51,6 +51,8 @@ pub struct Pass {
     pub owner: Box<str>,
     /// When it is over, the client is told "not authorized" and disconnected.
     pub until: Option<Ended>,
+    /// Not everything that its filters match is the client's to get: [`Host::may_receive`] is asked about each message.
+    pub is_filtered: bool,
 }
 
 impl fmt::Debug for Pass {
@@ -116,13 +118,18 @@ pub enum Verdict {
     Refused(Refusal),
 }
 
-/// What the broker asks the node. All calls are made on the connection's task and must be quick.
+/// What the broker asks the node. Calls are made on the tasks of connections and must be quick.
 pub trait Host: Send + Sync + 'static {
     /// May this client connect?
     fn connect(&self, hello: &Hello<'_>) -> Result<Pass, Refusal>;
 
     /// May it subscribe to `filter` (without the prefix of a shared subscription)?
     fn may_subscribe(&self, client: &Client, filter: &str) -> Result<(), Refusal>;
+
+    /// May it get a message on `topic` now? Only asked about clients whose [`Pass`] says so: about each message that one of
+    /// their filters matches when it is queued, and again when it is sent, which may be much later. Asked while the broker
+    /// holds locks: the answer must come from memory, and without calling the broker.
+    fn may_receive(&self, client: &Client, topic: &str) -> bool;
 
     /// May it leave a last will on `topic`?
     fn may_publish(&self, client: &Client, topic: &str) -> Result<(), Refusal>;

@@ -38,6 +38,8 @@ pub(crate) struct Outbound {
     session: Arc<Session>,
     broker: Broker,
     epoch: u64,
+    /// The host is asked about each message.
+    is_filtered: bool,
     /// Messages that the client takes unacknowledged.
     window: usize,
     /// Topics that the client knows by number (MQTT 5).
@@ -48,17 +50,33 @@ pub(crate) struct Outbound {
 
 impl Outbound {
     pub(crate) fn new(
+        broker: &Broker,
         client: Arc<Client>,
         session: Arc<Session>,
-        broker: Broker,
         epoch: u64,
-        window: u16,
-        max_aliases: u16,
+        is_filtered: bool,
     ) -> Outbound {
-        let window = usize::from(window.min(broker.0.settings.max_in_flight));
-        let max_aliases = max_aliases.min(broker.0.settings.max_topic_aliases);
-        let hand_overs = VecDeque::new();
-        Outbound { client, session, broker, epoch, window, aliases: HashMap::new(), max_aliases, hand_overs }
+        Outbound {
+            client,
+            session,
+            broker: broker.clone(),
+            epoch,
+            is_filtered,
+            window: broker.0.settings.max_in_flight.into(),
+            aliases: HashMap::new(),
+            max_aliases: broker.0.settings.max_topic_aliases,
+            hand_overs: VecDeque::new(),
+        }
+    }
+
+    /// The same within the client's own limits: unacknowledged messages and topic aliases.
+    pub(crate) fn within(self, window: u16, max_aliases: u16) -> Outbound {
+        Outbound { window: self.window.min(window.into()), max_aliases: self.max_aliases.min(max_aliases), ..self }
+    }
+
+    /// Whether a message on `topic` is the client's to get now.
+    fn may_send(&self, topic: &str) -> bool {
+        !self.is_filtered || self.broker.0.host.may_receive(&self.client, topic)
     }
 
     /// Hands over what is retained for a new subscription and what exists by nature, as fast as the
@@ -80,7 +98,7 @@ impl Outbound {
         let wish = hand_over.wish;
         let mut page = hand_over.retained.by_ref().take(PAGE_BELOW).peekable();
         if page.peek().is_some() {
-            page.for_each(|message| self.queue(message, wish));
+            page.filter(|message| self.may_send(&message.topic)).for_each(|message| self.queue(message, wish));
         } else if let Some(cursor) = hand_over.cursor {
             let host = &self.broker.0.host;
             let mut sink = |message| self.queue(Arc::new(message), wish);
@@ -117,7 +135,16 @@ impl Outbound {
 
     fn take_from(&mut self, state: &mut State, wire: &mut Wire, out: &mut BytesMut) -> bool {
         while out.len() < WRITE_BYTES {
-            let Some(queued) = state.pop() else { return false };
+            let Some(mut queued) = state.pop() else { return false };
+            if !queued.released && !self.may_send(&queued.message.topic) {
+                metrics::counter!("drover_mqtt_dropped_total", "reason" => "out_of_sight").increment(1);
+                if !(queued.qos == QoS::ExactlyOnce && queued.sent) {
+                    self.forget(&queued);
+                    continue;
+                }
+                // The client may have it, and would take another message with its id for the same: it is told to forget it.
+                queued.release();
+            }
             if queued.qos == QoS::AtMostOnce {
                 if !queued.message.is_expired() {
                     self.encode(&queued, None, wire, out);

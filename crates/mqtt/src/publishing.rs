@@ -77,7 +77,7 @@ impl<S: Stream> Connection<S> {
     }
 
     fn pass_on(&mut self, under_way: &mut UnderWay, message: Message) {
-        match self.broker.route(&self.client.id, Arc::new(message)) {
+        match self.broker.route(&self.session.client_id, Arc::new(message)) {
             Ok(routed) => {
                 under_way.is_for_nobody = routed.subscribers == 0;
                 // Remembered together with what subscribers get: after a crash either both are known or
@@ -161,7 +161,7 @@ impl<S: Stream> Connection<S> {
     /// slow, and a message that could not be passed on is no refusal.
     fn pass_on_taken(&mut self, mut under_way: UnderWay) {
         let routed = match under_way.message.take() {
-            Some(message) => self.broker.route(&self.client.id, message),
+            Some(message) => self.broker.route(&self.session.client_id, message),
             None => Ok(Routed::default()),
         };
         let routed = routed.unwrap_or_else(|refusal| {

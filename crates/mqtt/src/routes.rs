@@ -101,20 +101,27 @@ impl Routes {
     }
 
     /// Everyone who gets a message on `topic` that `from` published. A session with several matching
-    /// filters is named once.
-    pub(crate) fn find(&self, topic: &str, from: &str) -> Vec<Match> {
-        let mut found = Found { from, matches: Vec::new(), places: HashMap::new() };
+    /// filters is named once. Of the members of a shared subscription one is named who `may_get` it; about the others
+    /// nobody is asked here.
+    pub(crate) fn find(&self, topic: &str, from: &str, may_get: &dyn Fn(&Session) -> bool) -> Vec<Match> {
+        let mut found = Found { from, may_get, matches: Vec::new(), places: HashMap::new() };
         let from_wildcard = !topic.starts_with('$');
         self.root.find(&mut topic.split('/'), from_wildcard, &mut found);
         found.matches
     }
 
-    /// Another member of a shared subscription, one that is connected.
-    pub(crate) fn other_member(&self, filter: &str, group: &str, not: &Arc<Session>) -> Option<Match> {
+    /// Another member of a shared subscription, one that is connected and may get the message.
+    pub(crate) fn other_member(
+        &self,
+        filter: &str,
+        group: &str,
+        not: &Arc<Session>,
+        may_get: &dyn Fn(&Session) -> bool,
+    ) -> Option<Match> {
         let group = self.root.get(filter)?.groups.get(group)?;
         group
             .turns()
-            .find(|member| member.session.is_connected() && !Arc::ptr_eq(&member.session, not))
+            .find(|m| m.session.is_connected() && !Arc::ptr_eq(&m.session, not) && may_get(&m.session))
             .map(|m| group.say(m))
     }
 
@@ -225,6 +232,7 @@ impl Node {
 
 struct Found<'a> {
     from: &'a str,
+    may_get: &'a dyn Fn(&Session) -> bool,
     matches: Vec<Match>,
     /// Where a session stands in `matches`, once there are many.
     places: HashMap<*const Session, usize>,
@@ -239,10 +247,11 @@ impl Found<'_> {
         }
         for group in subscribers.groups.values() {
             // A shared subscription stands for itself even where the same session has another. Members
-            // that are away are passed over while somebody is there.
-            let mut turns = group.turns();
-            let first = turns.clone().next();
-            let chosen = turns.find(|member| member.session.is_connected()).or(first);
+            // that are away are passed over while somebody is there who may get it; whoever may not takes no turn.
+            let turns = group.turns();
+            let may_get = |member: &&Subscriber| (self.may_get)(&member.session);
+            let there = turns.clone().find(|member| member.session.is_connected() && may_get(member));
+            let chosen = there.or_else(|| turns.clone().find(may_get));
             self.matches.extend(chosen.map(|member| group.say(member)));
         }
     }
@@ -306,6 +315,10 @@ mod tests {
         Wish { qos: QoS::AtLeastOnce, no_local: false, retain_as_published: false, id: None }
     }
 
+    fn everybody(_: &Session) -> bool {
+        true
+    }
+
     fn names(found: Vec<Match>) -> Vec<String> {
         let mut names: Vec<_> = found.into_iter().map(|found| found.session.client_id.to_string()).collect();
         names.sort();
@@ -335,7 +348,7 @@ mod tests {
                 let mut expected: Vec<_> = kept.iter().filter(|(filter, _)| matches(filter, topic))
                     .map(|(_, session)| session.client_id.to_string()).collect();
                 expected.sort();
-                prop_assert_eq!(names(routes.find(topic, "")), expected, "{}", topic);
+                prop_assert_eq!(names(routes.find(topic, "", &everybody)), expected, "{}", topic);
             }
             for (filter, session) in kept {
                 prop_assert!(routes.remove(filter, None, &session));
@@ -350,7 +363,7 @@ mod tests {
         let session = Session::new("c");
         routes.add("a/#", None, &session, Wish { qos: QoS::AtMostOnce, id: NonZeroU32::new(1), ..wish() });
         routes.add("a/+", None, &session, Wish { qos: QoS::ExactlyOnce, id: NonZeroU32::new(2), ..wish() });
-        let found = routes.find("a/b", "");
+        let found = routes.find("a/b", "", &everybody);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].qos, QoS::ExactlyOnce);
         assert_eq!(found[0].ids.len(), 2);
@@ -363,7 +376,7 @@ mod tests {
         for session in &sessions {
             routes.add("a/#", Some("g"), session, wish());
         }
-        let turns: Vec<_> = (0..6).flat_map(|_| names(routes.find("a/b", ""))).collect();
+        let turns: Vec<_> = (0..6).flat_map(|_| names(routes.find("a/b", "", &everybody))).collect();
         assert_eq!(turns, ["c0", "c1", "c2", "c0", "c1", "c2"]);
         for session in &sessions {
             assert!(routes.remove("a/#", Some("g"), session));

@@ -1,14 +1,14 @@
 //! A session: what the broker remembers of a client between its connections. The connection that owns
 //! it sends from its queue; everybody else only adds to the queue and wakes the owner.
 
-use crate::host::Client;
+use crate::host::{Client, Host};
 use crate::message::Message;
 use crate::routes::Wish;
 use crate::settings::Settings;
 use crate::store::{Kept, Store};
 use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rmqtt_codec::types::QoS;
 use rmqtt_codec::v5::DisconnectReasonCode;
 use std::collections::VecDeque;
@@ -35,6 +35,11 @@ pub(crate) struct Session {
     /// The client took nothing for a while: nobody waits for it any more.
     stuck: AtomicBool,
     connected: AtomicBool,
+    /// The client who is connected, where not everything is his to get. For one who is away nobody can say yet what that
+    /// will be: what waits for him is looked at when it is sent.
+    reader: RwLock<Option<Arc<Client>>>,
+    /// There is one, to be asked without the lock.
+    is_filtered: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +109,7 @@ impl Queued {
     }
 
     /// What is left of a QoS 2 message that the client has.
-    fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.released = true;
         self.message = Arc::new(Message::new(self.message.topic.clone(), Bytes::new(), self.qos));
     }
@@ -131,7 +136,25 @@ impl Session {
             drained: Notify::new(),
             stuck: AtomicBool::new(false),
             connected: AtomicBool::new(false),
+            reader: RwLock::default(),
+            is_filtered: AtomicBool::new(false),
         })
+    }
+
+    /// Sets the client whom the host is asked about before anything is queued; none: nobody is asked.
+    pub(crate) fn set_reader(&self, reader: Option<Arc<Client>>) {
+        let is_filtered = reader.is_some();
+        *self.reader.write() = reader;
+        self.is_filtered.store(is_filtered, Ordering::Relaxed);
+    }
+
+    /// Whether a message on `topic` may be queued.
+    pub(crate) fn may_queue(&self, host: &dyn Host, topic: &str) -> bool {
+        if !self.is_filtered.load(Ordering::Relaxed) {
+            return true;
+        }
+        let reader = self.reader.read().clone();
+        reader.is_none_or(|client| host.may_receive(&client, topic))
     }
 
     pub(crate) fn is_connected(&self) -> bool {

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 /// All sessions by client id, and when which of them is to be looked at.
 ///
 /// Locks are taken in this order: sessions, one session's state, agenda or store. None is held across a
-/// call of the host.
+/// call of the host, but for [`crate::Host::may_receive`], which only looks something up.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     by_client: Mutex<HashMap<Box<str>, Arc<Session>>>,
@@ -157,6 +157,7 @@ impl Broker {
         }
         state.owner = None;
         session.set_connected(false);
+        session.set_reader(None);
         let expiry = state.expiry;
         if expiry.is_zero() {
             drop(state);
@@ -273,7 +274,8 @@ impl Broker {
     fn pass_on_shared(&self, session: &Arc<Session>, has_ended: bool) {
         let taken = session.state.lock().take_shared();
         for queued in taken {
-            let other = queued.share.as_deref().and_then(|share| self.other_member(session, share));
+            let topic = &queued.message.topic;
+            let other = queued.share.as_deref().and_then(|share| self.other_member(session, share, topic));
             match other {
                 Some(found) => {
                     let qos = queued.message.qos.min(found.qos);
@@ -290,8 +292,9 @@ impl Broker {
         }
     }
 
-    fn other_member(&self, session: &Arc<Session>, share: &str) -> Option<crate::routes::Match> {
+    fn other_member(&self, session: &Arc<Session>, share: &str, topic: &str) -> Option<crate::routes::Match> {
         let (group, plain) = split_shared(share).ok()?;
-        self.0.routes.read().other_member(plain, group?, session)
+        let may_get = |member: &Session| member.may_queue(&*self.0.host, topic);
+        self.0.routes.read().other_member(plain, group?, session, &may_get)
     }
 }

@@ -12,12 +12,13 @@ use rmqtt_codec::v5::{
     Subscribe, SubscriptionOptions,
 };
 use rmqtt_codec::{v3, v5};
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU16;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -28,22 +29,44 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub const SILENCE: Duration = Duration::from_millis(150);
 
 /// Takes `taken/…` when the gate lets it, refuses `refused/…` at once, `refused-later/…` by its
-/// promise and `refused-badly/…` with a code that is none, forbids `forbidden/…`, routes the rest.
+/// promise and `refused-badly/…` with a code that is none, forbids `forbidden/…`, routes the rest. Who gives
+/// a user name has sessions of his own, and gets only what is `placed` with him: by the last level of its topic.
 pub struct Gate {
     pub open: Arc<Semaphore>,
     pub taken: AtomicUsize,
+    /// Whose things are, by their names.
+    pub placed: Mutex<HashMap<String, String>>,
+    /// How often somebody's sight was asked for.
+    pub asked: AtomicUsize,
+}
+
+impl Default for Gate {
+    fn default() -> Gate {
+        let (taken, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Gate { open: Arc::new(Semaphore::new(0)), taken, placed: Mutex::default(), asked }
+    }
 }
 
 impl Host for Gate {
     fn connect(&self, hello: &Hello<'_>) -> Result<Pass, Refusal> {
         match hello.password {
             Some(b"wrong") => Err(Refusal::new(0x86, "wrong password")),
-            _ => Ok(Pass::default()),
+            _ => {
+                let owner = hello.client.username.clone().unwrap_or_default();
+                Ok(Pass { is_filtered: !owner.is_empty(), owner, ..Pass::default() })
+            }
         }
     }
 
     fn may_subscribe(&self, _: &Known, filter: &str) -> Result<(), Refusal> {
         self.may_publish_to(filter)
+    }
+
+    fn may_receive(&self, client: &Known, topic: &str) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let thing = topic.rsplit('/').next().unwrap_or_default();
+        let placed = self.placed.lock().expect("nobody panics here");
+        placed.get(thing).map(String::as_str) == client.username.as_deref()
     }
 
     fn may_publish(&self, _: &Known, topic: &str) -> Result<(), Refusal> {
@@ -83,6 +106,10 @@ impl Host for Gate {
 }
 
 impl Gate {
+    pub fn place(&self, thing: &str, whose: &str) {
+        self.placed.lock().expect("nobody panics here").insert(thing.to_owned(), whose.to_owned());
+    }
+
     fn may_publish_to(&self, topic: &str) -> Result<(), Refusal> {
         if topic.starts_with("forbidden") { Err(Refusal::new(Refusal::NOT_AUTHORIZED, "forbidden")) } else { Ok(()) }
     }
@@ -99,7 +126,7 @@ pub struct Served {
 impl Served {
     pub fn start(folder: &Path, settings: Settings) -> Served {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let gate = Arc::new(Gate { open: Arc::new(Semaphore::new(0)), taken: AtomicUsize::new(0) });
+        let gate = Arc::new(Gate::default());
         let (broker, address) = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();

@@ -13,10 +13,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -37,7 +35,7 @@ impl Secured {
         let tls = ServerTls::for_devices(&certificate, Some(&authority), oldest).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (address, broker) = runtime.block_on(async {
-            let gate = Arc::new(Gate { open: Arc::new(Semaphore::new(0)), taken: AtomicUsize::new(0) });
+            let gate = Arc::new(Gate::default());
             let broker = Broker::open(&folder.path().join("mqtt"), Settings::default(), gate).unwrap();
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();

@@ -26,12 +26,21 @@ pub struct Config {
     pub tls_certificate: Option<PathBuf>,
     /// PEM file of its private key. Both files are read again when they change.
     pub tls_key: Option<PathBuf>,
+    /// Host names for which a certificate is got by ACME; whoever asks for one agrees to the terms of its directory. Empty:
+    /// none is got.
+    pub acme_names: Vec<String>,
+    /// Address of the ACME directory. Not set: Let's Encrypt.
+    pub acme_directory: Option<String>,
+    /// E-mail address that the directory may write to.
+    pub acme_contact: Option<String>,
+    /// PEM file of the authority of the directory itself, where the system does not know it.
+    pub acme_ca: Option<PathBuf>,
     /// Take TLS 1.2 as well from devices that cannot do 1.3 (MQTT over TLS only).
     pub mqtts_tls12: bool,
     /// PEM file of another authority for the certificates of devices, besides Drover's own.
     pub device_ca: Option<PathBuf>,
     /// Serve HTTP and MQTT without TLS where others reach them, because something in front does it. (On loopback
-    /// addresses they always are without, unless `tls_certificate` is set.)
+    /// addresses they always are without, unless `tls_certificate` or `acme_names` is set.)
     pub allow_plain: bool,
     /// Address of this node as its users write it (`https://fleet.example.com`), for links and logins elsewhere.
     pub public_url: Option<String>,
@@ -39,8 +48,12 @@ pub struct Config {
     pub registry: Option<String>,
     /// File with the password there.
     pub registry_password_file: Option<PathBuf>,
-    /// File with the root key (32 bytes, base64) that wraps the keys of personal data. Not set: one is made in the
-    /// data folder.
+    /// How long a node that starts waits for that database, seconds.
+    pub registry_wait_s: u32,
+    /// Days that entries of the audit are kept. Not set: for ever.
+    pub audit_keep_days: Option<u32>,
+    /// File with the root key (32 bytes, or 64 hexadecimal digits) that wraps the keys of personal data. Not set: one is
+    /// made in the data folder.
     pub root_key_file: Option<PathBuf>,
     /// E-mail address of the first administrator.
     pub admin_email: String,
@@ -56,6 +69,9 @@ pub struct Config {
     pub address_requests_per_s: u32,
     /// Requests that one address may send at once on top of that.
     pub address_burst_requests: u32,
+    /// Proxies (addresses, or networks such as `10.0.0.0/8`) that are believed when they say from where a request comes:
+    /// `X-Forwarded-For` or `Forwarded`, and `X-Forwarded-Proto`. Of anybody else those headers mean nothing.
+    pub trusted_proxies: Vec<String>,
     /// Issuer of OpenID logins, such as `https://login.example.com/realms/fleet`. Not set: none are offered.
     pub oidc_issuer: Option<String>,
     /// How it is called on the login page.
@@ -193,11 +209,17 @@ impl Default for Config {
             mqtts: None,
             tls_certificate: None,
             tls_key: None,
+            acme_names: Vec::new(),
+            acme_directory: None,
+            acme_contact: None,
+            acme_ca: None,
             mqtts_tls12: false,
             device_ca: None,
             allow_plain: false,
             public_url: None,
             registry: None,
+            registry_wait_s: 60,
+            audit_keep_days: None,
             registry_password_file: None,
             root_key_file: None,
             admin_email: "admin@localhost".into(),
@@ -207,6 +229,7 @@ impl Default for Config {
             caller_burst_requests: 200,
             address_requests_per_s: 20,
             address_burst_requests: 100,
+            trusted_proxies: Vec::new(),
             oidc_issuer: None,
             oidc_name: "OpenID".into(),
             oidc_client_id: None,
@@ -322,7 +345,13 @@ impl Config {
 
     /// True if HTTP is served over TLS: always, but on loopback and behind something that does it.
     pub fn http_tls(&self) -> bool {
-        self.tls_certificate.is_some() || !(self.http.ip().is_loopback() || self.allow_plain)
+        let has_own = self.tls_certificate.is_some() || !self.acme_names.is_empty();
+        has_own || !(self.http.ip().is_loopback() || self.allow_plain)
+    }
+
+    /// The proxies that are believed.
+    pub fn proxies(&self) -> anyhow::Result<Vec<drover_auth::Network>> {
+        self.trusted_proxies.iter().map(|text| text.parse().context("trusted_proxies")).collect()
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -343,6 +372,7 @@ impl Config {
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             bail!("tls_certificate and tls_key go together; one of them is missing");
         }
+        self.check_acme()?;
         for (key, value, range) in [
             ("metadata_ttl_s", u64::from(self.metadata_ttl_s), 1..=31_536_000),
             ("live_s", u64::from(self.live_s), 1..=86_400),
@@ -360,6 +390,8 @@ impl Config {
             ("dead_letters_keep_days", u64::from(self.dead_letters_keep_days), 1..=36_500),
             ("imports_at_once", u64::from(self.imports_at_once), 1..=64),
             ("import_max_mib", self.import_max_mib, 1..=1_048_576),
+            ("registry_wait_s", u64::from(self.registry_wait_s), 0..=86_400),
+            ("audit_keep_days", u64::from(self.audit_keep_days.unwrap_or(1)), 1..=36_500),
             ("sql_timeout_s", u64::from(self.sql_timeout_s), 1..=3600),
             ("sql_memory_mib", u64::from(self.sql_memory_mib), 16..=65_536),
             ("sql_concurrent", u64::from(self.sql_concurrent), 1..=64),
@@ -379,6 +411,7 @@ impl Config {
         self.raw_tier()?;
         self.watched_store()?;
         self.new_files()?;
+        self.proxies()?;
         if let Some(source) = &self.metadata_source {
             drover_metadata::Source::parse(source)?;
         }

@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::erasures::Forgotten;
+use crate::outbox::{Follower, KEPT_CHANGES};
 use anyhow::Context;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -13,30 +14,27 @@ use drover_auth::{Auth, FirstAdmin, Limits, OidcSettings, PersonKind, Rate};
 use drover_certs::Authority;
 use drover_database::Database;
 use drover_history::History;
-use drover_ledger::{Entry, Ledger};
+use drover_ledger::Ledger;
 use drover_live::Live;
-use drover_log::{Log, Position};
+use drover_log::Log;
 use drover_model::{Erased, Kind};
 use drover_mqtt::{Ended, Hello, Refusal};
-use drover_registry::{Change, Hooks, Registry, Resource};
+use drover_registry::{Hooks, Registry, Resource};
 use drover_tracking::Tracking;
 use drover_vault::Vault;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use utoipa_axum::router::OpenApiRouter;
 
-/// Where the outbox's changes come from, in the audit.
-const OUTBOX: &str = "registry";
-/// How often the outbox is looked at.
-const FOLLOW_EVERY: Duration = Duration::from_millis(250);
-/// Changes taken from it at once.
-const PAGE_CHANGES: u32 = 500;
-/// Changes that stay in the outbox for other nodes and for `GET /api/v1/changes`.
-const KEPT_CHANGES: i64 = 100_000;
-
+/// How often it is told that the registry's database is waited for.
+const WAITING_TOLD_EVERY: Duration = Duration::from_secs(5);
+/// How often entries of the audit may leave.
+const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
+/// A day, ms.
+const DAY_MS: i64 = 86_400_000;
 /// How long an erasure is waited for; it goes on beyond that.
 const ERASE_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -60,9 +58,8 @@ impl Identity {
         let vault =
             drover_vault::Settings { folder: config.data.join("vault"), root_key_file: config.root_key_file.clone() };
         let vault = Vault::open_with(&vault).context("the vault of personal data")?;
-        let database = open_database(config).await?;
         let directory = Directory::default();
-        let registry = Registry::open(database.clone(), vault.clone(), directory.clone()).await.context("registry")?;
+        let (database, registry) = open_registry(config, &vault, &directory).await?;
         let ledger = Ledger::open(&config.data.join("audit.db")).await.context("audit")?;
         let authority = Authority::open(&config.data.join("authority"), config.device_ca.as_deref())
             .context("authority for devices")?;
@@ -70,21 +67,24 @@ impl Identity {
         let (auth, first) = Auth::open(settings, database, vault, ledger.clone(), authority.clone(), directory.clone())
             .await
             .context("identities")?;
-        let follower = Follower { registry: registry.clone(), ledger: ledger.clone(), changes: changes.clone() };
+        let follower = follower(&registry, &ledger, &changes, &auth);
         let following = registry.clone();
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(async move { following.follow_changes().await }),
             tokio::spawn(follower.run()),
             authority.follow(),
         ];
+        if let Some(days) = config.audit_keep_days {
+            tasks.push(tokio::spawn(let_old_entries_leave(ledger.clone(), days)));
+        }
         let access = Access { auth: auth.clone(), directory, dev: config.dev };
         Ok(Identity { auth, registry, ledger, authority, access, first, changes, tasks })
     }
 
     /// The routes of identities, of business records and of the audit.
     pub fn routes(&self, live: &Live, erasing: Erasing) -> OpenApiRouter {
-        let (latest, reporting) = (live.clone(), live.clone());
-        let auth = self.auth.clone();
+        let (latest, reporting, known) = (live.clone(), live.clone(), live.clone());
+        let (auth, directory) = (self.auth.clone(), self.access.directory.clone());
         let hooks = Hooks {
             latest_station: Arc::new(move |id| {
                 let body = latest.get(Kind::Station, id, |seen| {
@@ -95,7 +95,10 @@ impl Identity {
                 serde_json::from_slice(&body?).ok()
             }),
             reporting_stations: Arc::new(move || stations_of(&reporting)),
-            erase: Arc::new(move |resource, id| Box::pin(erase(auth.clone(), erasing.clone(), resource, id))),
+            erase: Arc::new(move |caller, resource, id| {
+                Box::pin(erase(auth.clone(), erasing.clone(), (caller, directory.clone()), resource, id))
+            }),
+            has_reported: Arc::new(move |kind, id| known.get(kind, id, |_| ()).is_some()),
         };
         self.auth
             .routes()
@@ -128,7 +131,7 @@ impl Identity {
         for task in &self.tasks {
             task.abort();
         }
-        let follower = Follower { registry: self.registry, ledger: self.ledger.clone(), changes: self.changes.clone() };
+        let follower = follower(&self.registry, &self.ledger, &self.changes, &self.auth);
         if let Err(error) = follower.catch_up().await {
             tracing::warn!(error = format!("{error:#}"), "changes of the registry wait for the next start");
         }
@@ -158,12 +161,31 @@ pub struct Erasing {
     pub history: History,
 }
 
-/// Erases a person outside of the registry: logins, and a driver's reports. Says what remains.
-async fn erase(auth: Auth, erasing: Erasing, resource: &'static Resource, id: String) -> Result<Value, Problem> {
+/// Erases a person outside of the registry: logins, and reports of the driver, or of the rider who has a customer's id.
+/// Another fleet may have a rider of that id who is somebody else: what the caller does not reach is left as it is. Says
+/// what remains.
+async fn erase(
+    auth: Auth,
+    erasing: Erasing,
+    (caller, directory): (Caller, Directory),
+    resource: &'static Resource,
+    id: String,
+) -> Result<Value, Problem> {
     let is_customer = resource.name == "customers";
     let kind = if is_customer { PersonKind::Customer } else { PersonKind::Driver };
     let users = auth.forget_person("erasure", kind, &id).await?;
     let asset = if is_customer { Kind::Rider } else { Kind::Driver };
+    if !caller.reaches_asset(&directory, asset, &id) {
+        return Ok(json!({
+            "users": users,
+            "live": "out of reach",
+            "history": "out of reach",
+            "remains": [format!(
+                "reports of {asset}/{id}, if there are any: they are not of a fleet within your reach; where they are this \
+                 person's, an administrator of all fleets erases them by the same request"
+            )],
+        }));
+    }
     let whole = erasing.forget(asset, &id).await.map_err(|error| {
         let help = "check the disk of the node's data folder, then erase again";
         Problem::new(ProblemKind::Unavailable, "storage_failed", format!("{error:#}"), help).retry_after(30)
@@ -173,9 +195,9 @@ async fn erase(auth: Auth, erasing: Erasing, resource: &'static Resource, id: St
         "live": "erased",
         "history": if whole { "erased" } else { "under way" },
         "remains": [
-            "reports in the log, until it lets them go by age or size",
+            "reports in the log, refused ones too, until it lets them go by age or size",
             "imported files in the archive, as they came",
-            "entries of the audit, without personal fields",
+            "entries of the audit: ids, times, and from which network address somebody came; nothing private in the clear",
         ],
     }))
 }
@@ -190,6 +212,70 @@ impl Erasing {
         self.live.forget_erased();
         Ok(self.history.erase(&self.forgotten.list, erased, ERASE_PATIENCE).await)
     }
+}
+
+fn follower(registry: &Registry, ledger: &Ledger, changes: &Log, auth: &Auth) -> Follower {
+    let (registry, ledger, changes) = (registry.clone(), ledger.clone(), changes.clone());
+    Follower { registry, ledger, changes, auth: Some(auth.clone()), kept_changes: KEPT_CHANGES }
+}
+
+/// Whole days of the audit leave, the oldest first.
+async fn let_old_entries_leave(ledger: Ledger, keep_days: u32) {
+    loop {
+        let today = now_ms() / DAY_MS;
+        let before_ms = (today - i64::from(keep_days)) * DAY_MS;
+        loop {
+            match ledger.let_leave(before_ms).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "old entries of the audit could not leave");
+                    break;
+                }
+            }
+        }
+        tokio::time::sleep(RETENTION_EVERY).await;
+    }
+}
+
+/// Opens the registry. A server that is away is waited for: without it nobody can be told from anybody, so no door opens.
+async fn open_registry(
+    config: &Config,
+    vault: &Vault,
+    directory: &Directory,
+) -> anyhow::Result<(Database, Registry)> {
+    let (began, mut told) = (Instant::now(), None::<Instant>);
+    loop {
+        let error = match try_registry(config, vault, directory).await {
+            Err(error) if config.registry.is_some() && is_away(&error) => error,
+            opened => return opened,
+        };
+        let (waited_s, wait_s) = (began.elapsed().as_secs(), config.registry_wait_s);
+        if waited_s >= u64::from(wait_s) {
+            return Err(error.context(format!(
+                "the registry's database did not answer for {waited_s} s: start it, or correct `registry` in the \
+                 configuration, then start the node again (`registry_wait_s`, now {wait_s}, is how long a node waits)"
+            )));
+        }
+        if told.is_none_or(|told| told.elapsed() >= WAITING_TOLD_EVERY) {
+            let why = format!("{error:#}");
+            tracing::warn!(waited_s, wait_s, why, "waiting for the registry's database; no door is open until then");
+            told = Some(Instant::now());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn try_registry(config: &Config, vault: &Vault, directory: &Directory) -> anyhow::Result<(Database, Registry)> {
+    let database = open_database(config).await?;
+    let registry = Registry::open(database.clone(), vault.clone(), directory.clone()).await.context("registry")?;
+    Ok((database, registry))
+}
+
+fn is_away(error: &anyhow::Error) -> bool {
+    let database = error.downcast_ref::<drover_database::Error>();
+    let registry = error.downcast_ref::<drover_registry::Error>();
+    database.is_some_and(|error| error.away()) || registry.is_some_and(|error| error.away())
 }
 
 async fn open_database(config: &Config) -> anyhow::Result<Database> {
@@ -232,6 +318,7 @@ fn auth_settings(config: &Config) -> anyhow::Result<drover_auth::Settings> {
         admin_email: config.admin_email.clone(),
         secure_cookies: config.http_tls() || config.public_url.as_deref().is_some_and(|url| url.starts_with("https:")),
         limits: (!config.dev).then_some(limits),
+        trusted_proxies: config.proxies()?,
         oidc: oidc(config)?,
         ..drover_auth::Settings::new(config.data.join("keys"))
     })
@@ -278,6 +365,11 @@ impl Access {
         &self.directory
     }
 
+    /// Takes a publish out of what a device may send: none if it may, else the seconds to wait. Others have no such limit.
+    pub fn take_report(&self, caller: &Caller) -> Option<u32> {
+        self.auth.take_report(caller)
+    }
+
     /// Who connects by MQTT.
     pub fn mqtt(&self, hello: &Hello<'_>) -> Result<Admitted, Refusal> {
         if self.dev {
@@ -290,87 +382,4 @@ impl Access {
         let until = self.auth.until(&caller).ended();
         Ok(Admitted { caller, owner, until: Some(until) })
     }
-}
-
-/// Brings changes from the outbox to the log and to the audit, in order, each once.
-struct Follower {
-    registry: Registry,
-    ledger: Ledger,
-    changes: Log,
-}
-
-impl Follower {
-    async fn run(self) {
-        let mut failing = false;
-        loop {
-            match self.catch_up().await {
-                Ok(()) => failing = false,
-                Err(error) if !failing => {
-                    tracing::warn!(error = format!("{error:#}"), "changes of the registry wait to be written down");
-                    failing = true;
-                }
-                Err(_) => {}
-            }
-            tokio::time::sleep(FOLLOW_EVERY).await;
-        }
-    }
-
-    /// Takes everything that is there. The log first: the audit's last number says what is in both.
-    async fn catch_up(&self) -> anyhow::Result<()> {
-        loop {
-            let audited = self.ledger.last_origin(OUTBOX).await?.unwrap_or(0);
-            let changes = self.registry.changes_since(audited, PAGE_CHANGES).await?;
-            let Some(last) = changes.last().map(|change| change.seq) else { return Ok(()) };
-            self.to_log(&changes).await?;
-            self.ledger.append_all(changes.into_iter().map(entry).collect()).await?;
-            // Once a page of numbers, however few come at a time.
-            let page = i64::from(PAGE_CHANGES);
-            if audited / page != last / page {
-                self.registry.trim_outbox(last - KEPT_CHANGES).await?;
-            }
-        }
-    }
-
-    /// Appends what the log does not have yet: a crash may have come between the log and the audit.
-    async fn to_log(&self, changes: &[Change]) -> anyhow::Result<()> {
-        let known = self.newest_in_log()?;
-        let records = changes.iter().filter(|change| change.seq > known).map(record);
-        let records: Vec<Vec<u8>> = records.collect();
-        if records.is_empty() {
-            return Ok(());
-        }
-        let position = self.changes.append_all(&records)?;
-        Ok(self.changes.durable(position).await?)
-    }
-
-    /// The number of the last change in the log.
-    fn newest_in_log(&self) -> anyhow::Result<i64> {
-        let end: Position = self.changes.durable_position();
-        if end == 0 {
-            return Ok(0);
-        }
-        let batches = self.changes.read(end, 1)?;
-        let last = batches.iter().flat_map(|batch| batch.records()).last();
-        let Some((_, record)) = last else { return Ok(0) };
-        let record: serde_json::Value = serde_json::from_slice(record).context("the last record of the changes")?;
-        Ok(record["seq"].as_i64().unwrap_or(0))
-    }
-}
-
-/// A change as the log keeps it: JSON.
-fn record(change: &Change) -> Vec<u8> {
-    let Change { seq, resource, id, op, version, time_ms, actor, fleet_id, after, .. } = change;
-    json!({
-        "seq": seq, "resource": resource, "id": id, "op": op, "version": version, "time_ms": time_ms,
-        "actor": actor, "fleet_id": fleet_id, "record": after,
-    })
-    .to_string()
-    .into_bytes()
-}
-
-fn entry(change: Change) -> Entry {
-    let Change { seq, resource, id, op, actor, fleet_id, before, after, .. } = change;
-    let subject = format!("{resource}/{id}");
-    let entry = Entry::new(actor, format!("{resource}.{op}"), subject);
-    Entry { fleet: fleet_id, before, after, origin: Some((OUTBOX, seq)), ..entry }
 }

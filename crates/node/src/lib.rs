@@ -2,6 +2,7 @@
 //! doors; on the way out closes them in the opposite order. The followers of the log are named here
 //! and nowhere else: the live state, history, and the reading-back of seen reports at start.
 
+mod acme;
 mod config;
 mod dead;
 mod doctor;
@@ -9,6 +10,7 @@ mod erasures;
 mod identity;
 mod meters;
 mod mqtt;
+pub mod outbox;
 mod stores;
 
 pub use config::{Config, Flags};
@@ -20,7 +22,8 @@ pub use drover_history::Finding;
 use anyhow::Context;
 use drover_answer::now_ms;
 use drover_api::{Extra, NodeFacts, Ops, Past, PastState, SqlState, write_asset};
-use drover_certs::{Door, Peer, ServerCertificate, ServerTls};
+use drover_auth::Auth;
+use drover_certs::{Acme, Door, Peer, ServerCertificate, ServerTls};
 use drover_dead::Dead;
 use drover_history::{History, ReadingColumn};
 use drover_imports::Imports;
@@ -30,11 +33,14 @@ use drover_log::{Log, ReadError, Retention, SegmentEngine, SegmentSettings, Stre
 use drover_metadata::Metadata;
 use drover_model::{RecordRef, Rules};
 use drover_query::Engine;
+use drover_registry::Registry;
 use erasures::Forgotten;
 use identity::{Erasing, Identity};
 use mqtt::Mqtt;
+use std::fs::DirBuilder;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,6 +56,8 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(30);
 /// A node that is ready to serve.
 pub struct Node {
     door: Door,
+    /// Asked for a certificate once the door is open: it is looked at there.
+    acme: Option<(Acme, ServerCertificate)>,
     router: axum::Router,
     identity: Identity,
     mqtt: Mqtt,
@@ -67,6 +75,7 @@ impl Node {
     /// Opens the data folder, brings the live state up to the end of the log and binds the doors.
     /// On error nothing runs.
     pub async fn start(config: &Config, demo: Option<DemoPlace>) -> anyhow::Result<Node> {
+        keep_private(&config.data)?;
         let render_metrics = meters::install()?;
         let listener =
             TcpListener::bind(config.http).await.with_context(|| format!("cannot listen on {}", config.http))?;
@@ -109,12 +118,15 @@ impl Node {
                 demo,
             }),
             ready: readiness(&reports),
-            metrics: meters::with_gauges(
-                render_metrics,
-                &live,
-                metadata.clone(),
-                dead.clone(),
-                &[("reports", &reports), ("rejects", &rejects)],
+            metrics: acme::with_expiry(
+                meters::with_gauges(
+                    render_metrics,
+                    &live,
+                    metadata.clone(),
+                    dead.clone(),
+                    &[("reports", &reports), ("rejects", &rejects)],
+                ),
+                certificate.as_ref(),
             ),
             metadata,
         };
@@ -135,6 +147,7 @@ impl Node {
         let upkeep = Upkeep::start(config, admission, dead.clone(), reports.clone(), rejects)?;
         Ok(Node {
             door,
+            acme: config.acme().zip(certificate),
             router,
             identity,
             mqtt,
@@ -161,9 +174,20 @@ impl Node {
         self.identity.first.take()
     }
 
+    /// Who may come in, for whoever runs the node in this process.
+    pub fn auth(&self) -> &Auth {
+        &self.identity.auth
+    }
+
+    /// What the business knows, the same.
+    pub fn registry(&self) -> &Registry {
+        &self.identity.registry
+    }
+
     /// Serves until `stop` ends, then closes: doors first, then what follows the log, then the log.
     pub async fn serve(mut self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         self.mqtt.serve()?;
+        let asking = self.acme.map(|(acme, certificate)| acme.follow(certificate));
         let live = self.live;
         let (closing, closed) = tokio::sync::oneshot::channel::<()>();
         let server = axum::serve(self.door, self.router.into_make_service_with_connect_info::<Peer>())
@@ -177,6 +201,9 @@ impl Node {
             () = async { let _ended = closed.await; tokio::time::sleep(CLOSING_PATIENCE).await } => {
                 tracing::info!("closing connections that are still open");
             }
+        }
+        if let Some(asking) = asking {
+            asking.abort();
         }
         self.mqtt.stop().await;
         self.identity.close().await;
@@ -205,7 +232,7 @@ fn certificate(config: &Config) -> anyhow::Result<Option<ServerCertificate>> {
         _ => {
             let host = config.public_url.as_deref().and_then(host_of).map(str::to_owned);
             let address = Some(config.http.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
-            let names: Vec<String> = host.into_iter().chain(address).collect();
+            let names: Vec<String> = host.into_iter().chain(address).chain(config.acme_names.clone()).collect();
             ServerCertificate::made(&config.data.join("tls"), &names)?
         }
     };
@@ -457,4 +484,15 @@ fn retain(log: &Log, retention: &Retention) {
     if let Err(error) = log.retain(retention) {
         tracing::error!(%error, "old log segments could not be removed");
     }
+}
+
+/// Makes the data folder, for this user only: everything that anybody reported lies in there. One that is there already
+/// stays as its owner made it, since he may want others to read the lake.
+fn keep_private(folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() {
+        return Ok(());
+    }
+    let parent = folder.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let made = parent.and_then(|()| DirBuilder::new().mode(0o700).create(folder));
+    made.with_context(|| format!("data folder {}", folder.display()))
 }

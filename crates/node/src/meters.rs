@@ -41,6 +41,7 @@ fn describe() {
     counter!("drover_reports_duplicate_total", "Reports that were there before, by door");
     counter!("drover_reports_late_total", "Accepted reports older than their asset's newest, by door");
     counter!("drover_reports_rejected_total", "Refused reports, by reason");
+    counter!("drover_too_fast_total", "Refused for coming too fast, by who (device, caller, address, stranger)");
     counter!("drover_fixes_flagged_total", "Places that admission took for noise, by rule");
     counter!("drover_rejects_not_kept_total", "Refused reports that could not be kept");
     counter!("drover_follower_gaps_total", "Ranges of the log that a follower had to pass over, by follower");

@@ -7,10 +7,10 @@ use anyhow::Context;
 use drover_access::{Caller, Permission, Reach, Role};
 use drover_api::mqtt::{LIVE, live_page, publish_changes};
 use drover_certs::{Oldest, ServerCertificate, ServerTls};
-use drover_ingest::Intake;
 use drover_ingest::mqtt::{NotTaken, Upstream, follow, reporting, take};
+use drover_ingest::{Door, Intake, IntakeError};
 use drover_live::Live;
-use drover_model::{Kind, Sight};
+use drover_model::{Kind, Reject, RejectCode, Sight};
 use drover_mqtt::{Broker, Client, Hello, Host, Message, Pass, Refusal, Settings, Verdict};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -126,6 +126,9 @@ fn upstream(config: &Config) -> anyhow::Result<Option<Upstream>> {
     }))
 }
 
+/// First level of the topics on which devices hear what they shall do.
+const COMMANDS: &str = "commands";
+
 /// What messages mean to this node, and who may send and see which.
 struct Devices {
     intake: Intake,
@@ -149,20 +152,41 @@ impl Rights {
         self.caller.reach == Reach::All && matches!(self.caller.role, Role::SystemAdmin | Role::Integration)
     }
 
-    fn may_report(&self, topic: &str) -> bool {
-        let known = reporting(topic).is_some_and(|(kind, id)| self.sight.sees(kind, &id));
-        known && self.caller.may(Permission::ReportsWrite)
+    /// True if every topic of the broker is the client's to hear, so that nobody needs to ask about single messages.
+    fn hears_all(&self) -> bool {
+        self.is_whole() && self.caller.may(Permission::LiveRead)
     }
 
-    /// A device's own commands, the live state of what is seen: each by its whole name, so that nothing else matches.
-    fn may_hear(&self, filter: &str) -> bool {
-        let mut levels = filter.splitn(3, '/');
+    /// Reports of what is seen; any other topic only for who reaches the whole node. A key needs the scope as well.
+    fn may_publish(&self, topic: &str) -> bool {
+        let needed = match topic.split('/').next() {
+            Some(COMMANDS) => Permission::CommandsSend,
+            _ => Permission::ReportsWrite,
+        };
+        let is_within = match reporting(topic) {
+            Some((kind, id)) => self.sight.sees(kind, &id),
+            None => self.is_whole(),
+        };
+        is_within && self.caller.may(needed)
+    }
+
+    /// What stands there by its name is the client's to hear now; or it is the live state with wildcards, of which he gets
+    /// what he sees. A device and a driver have but one name to hear of.
+    fn may_subscribe(&self, filter: &str) -> bool {
+        let is_live = filter.split('/').next() == Some(LIVE);
+        let may_follow = self.caller.may(Permission::LiveRead) && self.caller.reach != Reach::Own;
+        self.may_hear(filter) || (is_live && may_follow && filter.contains(['+', '#']))
+    }
+
+    /// Whether a message on `topic` is the client's to hear now: his own commands, the live state of what he sees.
+    fn may_hear(&self, topic: &str) -> bool {
+        let mut levels = topic.splitn(3, '/');
         let (Some(first), Some(kind), Some(id)) = (levels.next(), levels.next(), levels.next()) else { return false };
         let Some(kind) = Kind::ALL.into_iter().find(|known| known.name() == kind) else { return false };
         let is_name = !id.contains(['+', '#', '/']);
         let may = match first {
             LIVE => self.caller.may(Permission::LiveRead) && self.sight.sees(kind, id),
-            "commands" => self.caller.owns(kind, id),
+            COMMANDS => self.caller.owns(kind, id),
             _ => false,
         };
         is_name && may
@@ -182,24 +206,46 @@ fn foreign() -> Refusal {
     Refusal::new(Refusal::NOT_AUTHORIZED, "this topic is not within the reach of these credentials")
 }
 
+impl Devices {
+    /// Counts and keeps what comes beyond a device's limit, and refuses it when that is on disk.
+    fn too_fast(&self, caller: &Caller, wait_s: u32, payload: &[u8]) -> Verdict {
+        let message = format!("{} sends more than it may; send again in {wait_s} s", caller.name);
+        let reject = Reject::new(RejectCode::RateLimited, "id", message);
+        let reason = format!("{}: {}", reject.code.name(), reject.message);
+        let kept = self.intake.keep_refused(Door::Mqtt, &IntakeError::Reject(reject), payload);
+        let intake = self.intake.clone();
+        Verdict::Taken(Box::pin(async move {
+            if let Some(kept) = kept {
+                intake.rejects_durable(kept).await;
+            }
+            Err(Refusal::new(Refusal::QUOTA_EXCEEDED, reason))
+        }))
+    }
+}
+
 impl Host for Devices {
     fn connect(&self, hello: &Hello<'_>) -> Result<Pass, Refusal> {
         let admitted = self.access.mqtt(hello)?;
         let sight = admitted.caller.sight(self.access.directory());
         let rights = Rights { caller: admitted.caller, sight };
-        Ok(Pass { rights: Some(Arc::new(rights)), owner: admitted.owner, until: admitted.until })
+        let is_filtered = !rights.hears_all();
+        Ok(Pass { rights: Some(Arc::new(rights)), owner: admitted.owner, until: admitted.until, is_filtered })
     }
 
     fn may_subscribe(&self, client: &Client, filter: &str) -> Result<(), Refusal> {
-        let may = Rights::of(client).is_some_and(|rights| rights.is_whole() || rights.may_hear(filter));
+        let may = Rights::of(client).is_some_and(|rights| rights.hears_all() || rights.may_subscribe(filter));
         if may { Ok(()) } else { Err(foreign()) }
+    }
+
+    fn may_receive(&self, client: &Client, topic: &str) -> bool {
+        Rights::of(client).is_some_and(|rights| rights.hears_all() || rights.may_hear(topic))
     }
 
     fn may_publish(&self, client: &Client, topic: &str) -> Result<(), Refusal> {
         if is_own(topic) {
             return Err(own());
         }
-        let may = Rights::of(client).is_some_and(|rights| rights.is_whole() || rights.may_report(topic));
+        let may = Rights::of(client).is_some_and(|rights| rights.may_publish(topic));
         if may { Ok(()) } else { Err(foreign()) }
     }
 
@@ -208,6 +254,9 @@ impl Host for Devices {
             return Verdict::Refused(refusal);
         }
         let Some(rights) = Rights::of(client) else { return Verdict::Refused(foreign()) };
+        if let Some(wait_s) = self.access.take_report(&rights.caller) {
+            return self.too_fast(&rights.caller, wait_s, &message.payload);
+        }
         let refusal = |NotTaken { code, reason, .. }| Refusal::new(code, reason);
         match take(&self.intake, &rights.sight, &message.topic, &message.payload) {
             Some(taking) => Verdict::Taken(Box::pin(async move { taking.await.map_err(refusal) })),

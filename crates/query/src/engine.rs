@@ -89,7 +89,8 @@ impl Engine {
         let limits = limits.bounded();
         let turn = self.turn().await?;
         let started = Instant::now();
-        let watch = Arc::new(Watch::default());
+        // Conditions skip files and rows by what lies in them, and so would tell of what somebody may not see.
+        let watch = Arc::new(Watch::new(!asker.sight.is_all()));
         let (steps, answer) = mpsc::channel(STEPS_AHEAD);
         let entry = self.0.current.enter(sql, &asker.name, started, &watch);
         let job = Job {
@@ -154,6 +155,9 @@ impl Job {
 
     async fn answer(&self, steps: &Sender) -> Result<(), SqlError> {
         let question = statement::read(&self.sql)?;
+        if matches!(question, Question::Plan(_)) && !self.asker.sight.is_all() {
+            return Err(SqlError::Refused { what: "EXPLAIN, for somebody who does not reach all assets,".into() });
+        }
         let view = (self.engine.0.views)();
         let memory = self.limits.memory_bytes;
         let batch_rows = batch_rows(statement::longest_text(&self.sql));

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Work of one query so far. Read it at any time; it stays when the query has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Files that history has.
+    /// Files that history has. This and the other counts of what was read are 0 for an asker who does not see all assets.
     pub files_total: u64,
     /// Files that the query's conditions leave to be read.
     pub files_selected: u64,
@@ -30,6 +30,8 @@ pub(crate) struct Watch {
     pub(crate) files_selected: AtomicU64,
     pub(crate) rows_total: AtomicU64,
     pub(crate) bytes_read: AtomicU64,
+    /// What was read is not told, but for time and memory.
+    hides_counts: bool,
     run: Mutex<Run>,
 }
 
@@ -60,6 +62,10 @@ impl Run {
 }
 
 impl Watch {
+    pub(crate) fn new(hides_counts: bool) -> Watch {
+        Watch { hides_counts, ..Watch::default() }
+    }
+
     /// The plan that runs from now on.
     pub(crate) fn runs(&self, plan: Arc<dyn ExecutionPlan>, memory: Arc<PeakRecordingPool>) {
         *self.run.lock() = Run::Now { plan, memory };
@@ -74,6 +80,9 @@ impl Watch {
 
     pub(crate) fn progress(&self) -> Progress {
         let (rows_scanned, memory_peak_bytes) = self.run.lock().counted();
+        if self.hides_counts {
+            return Progress { memory_peak_bytes, ..Progress::default() };
+        }
         let rows_total = self.rows_total.load(Relaxed);
         Progress {
             files_total: self.files_total.load(Relaxed),

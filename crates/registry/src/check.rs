@@ -166,7 +166,7 @@ fn list_item(name: &str, fields: &'static [Field], value: &Value) -> Result<Valu
     for field in fields {
         let place = format!("{name}.{}", field.name);
         let cell = checked(field, &place, object.get(field.name).unwrap_or(&Value::Null))?;
-        if cell == Cell::Null && field.required {
+        if cell == Cell::Null && field.required && !(field.untold && was_emptied(object)) {
             return Err(Error::invalid(place.clone(), format!("{place} is missing; {}", field.doc)));
         }
         if cell != Cell::Null {
@@ -174,6 +174,12 @@ fn list_item(name: &str, fields: &'static [Field], value: &Value) -> Result<Valu
         }
     }
     Ok(Value::Object(out))
+}
+
+/// True for what an erasure leaves of a stop: the delivery, and no place.
+fn was_emptied(object: &Map<String, Value>) -> bool {
+    let is_there = |name| object.get(name).is_some_and(|value| !value.is_null());
+    is_there("delivery_id") && !is_there("latitude") && !is_there("longitude")
 }
 
 /// Refuses names that are no fields, saying which there are.
@@ -300,6 +306,8 @@ mod tests {
         assert_eq!(said(stops, wrong), "stops[1].latitude is 91; a number from -90 to 90 is needed");
         assert!(said(stops, json!([{"latitude": 1}])).starts_with("stops[0].longitude is missing"));
         assert!(said(stops, json!([{"latitude": 1, "longitude": 2, "lat": 3}])).contains("no field \"lat\""));
+        assert!(said(stops, json!([{"delivery_id": "d", "latitude": 1}])).contains("longitude is missing"));
+        assert!(stops.cell(&json!([{"delivery_id": "d"}])).is_ok(), "its customer was erased");
     }
 
     #[test]

@@ -4,20 +4,24 @@ use crate::Shared;
 use crate::check::{Cell, free_object};
 use crate::error::Error;
 use crate::record::{DeliveryEvent, Record, Transition, time};
+use crate::repeats::{self, Made, Repeatable};
 use crate::resources::{DELIVERIES, DELIVERY_STATUSES};
-use crate::rows::{Row, Sql};
+use crate::rows::{Row, Sql, select};
+use crate::scope;
 use crate::writes::{Write, random_word, same_version};
 use drover_access::{Caller, Reach};
 use drover_answer::now_ms;
-use drover_model::Kind;
+use drover_model::{Kind, check_id};
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 /// Most bytes of what is kept with an event, as JSON.
 const DATA_MAX_BYTES: usize = 8192;
+/// What requests do that move a delivery on, among those that may come again.
+const MOVING: &str = "deliveries.status";
 /// Where an event's data are sealed.
-const DATA_PLACE: &str = "delivery_events.data";
+pub(crate) const DATA_PLACE: &str = "delivery_events.data";
 
 /// From each status, those that may follow. `delivered`, `returned` and `cancelled` are ends.
 pub const TRANSITIONS: &[(&str, &[&str])] = &[
@@ -33,7 +37,7 @@ pub const TRANSITIONS: &[(&str, &[&str])] = &[
 ];
 
 /// Statuses that a driver may move his deliveries to.
-const BY_DRIVER: [&str; 6] = ["picked_up", "out_for_delivery", "arrived", "delivered", "failed", "returned"];
+pub(crate) const BY_DRIVER: [&str; 6] = ["picked_up", "out_for_delivery", "arrived", "delivered", "failed", "returned"];
 
 /// The statuses that may follow.
 pub fn next_statuses(status: &str) -> &'static [&'static str] {
@@ -82,10 +86,45 @@ impl Shared {
         transition: &Transition,
         if_match: Option<i64>,
     ) -> Result<Record, Error> {
+        self.transition_once(caller, delivery, transition, if_match, None).await.map(Made::into_record)
+    }
+
+    /// The delivery, if the request moved it before.
+    pub(crate) async fn moved_before(
+        &self,
+        caller: &Caller,
+        delivery: &str,
+        request: Repeatable<'_>,
+    ) -> Result<Option<Record>, Error> {
+        let mut connection = self.database.read().await?;
+        let before = repeats::look_up(&mut connection, &self.vault, &caller.subject, MOVING, &request).await?;
+        match before {
+            None => Ok(None),
+            Some((id, _)) if id == delivery => {
+                Ok(Some(self.row(&mut connection, caller, &DELIVERIES, &id).await?.record(&DELIVERIES)))
+            }
+            Some(_) => Err(Error::WordReused),
+        }
+    }
+
+    pub(crate) async fn transition_once(
+        &self,
+        caller: &Caller,
+        delivery: &str,
+        transition: &Transition,
+        if_match: Option<i64>,
+        request: Option<Repeatable<'_>>,
+    ) -> Result<Made, Error> {
         let to = known_status(&transition.to)?;
         check_place(transition.place)?;
         let mut write = Write::begin(&self.database).await?;
         let before = self.row(&mut write.transaction, caller, &DELIVERIES, delivery).await?;
+        if let Some(request) = &request
+            && let Some((id, _)) =
+                repeats::look_up(&mut write.transaction, &self.vault, &caller.subject, MOVING, request).await?
+        {
+            return if id == delivery { Ok(Made::Before(before.record(&DELIVERIES))) } else { Err(Error::WordReused) };
+        }
         may_move(caller, &before, to, transition)?;
         same_version(&DELIVERIES, &before, if_match)?;
         allowed(&before, to)?;
@@ -104,11 +143,20 @@ impl Shared {
             after.set(&DELIVERIES, "delivered_at", Cell::Integer(after.updated_at));
         }
         self.check_row(&mut write.transaction, caller, &DELIVERIES, Some(&before), &after).await?;
+        if let ("assigned", Some(field)) = (to, DELIVERIES.field("driver_id")) {
+            // Also one who is named already: he may have gone since.
+            let driver = after.cell(&DELIVERIES, "driver_id");
+            self.exists(&mut write.transaction, caller, field, "drivers", driver).await?;
+        }
         self.overwrite(&mut write.transaction, &DELIVERIES, &after).await?;
         self.event(&mut write.transaction, caller, &after, transition.place, transition.data.as_ref()).await?;
         write.note(&DELIVERIES, "transition", &caller.subject, Some(&before), Some(&after)).await?;
+        if let Some(request) = &request {
+            let (vault, done) = (&self.vault, (&*after.id, after.updated_at));
+            repeats::keep(&mut write.transaction, vault, &caller.subject, MOVING, request, done).await?;
+        }
         write.commit(&self.mirror).await?;
-        Ok(after.record(&DELIVERIES))
+        Ok(Made::Now(after.record(&DELIVERIES)))
     }
 
     /// The event of a new delivery. An id that has a history is not used again.
@@ -147,6 +195,7 @@ impl Shared {
             }
             None => Cell::Null,
         };
+        let place = place.filter(|_| !self.vault.is_erased(&person));
         let real = |number: Option<f64>| number.map_or(Cell::Null, Cell::Real);
         let status = row.text(&DELIVERIES, "status").unwrap_or_default();
         let mut sql = Sql::new(
@@ -158,6 +207,28 @@ impl Shared {
         sql.bind(real(place.map(|(_, longitude)| longitude))).push(", ").text(person).push(", ").bind(data);
         sql.push(", ").text(&caller.subject).push(")");
         sql.run(to).await.map(drop)
+    }
+
+    pub(crate) async fn order(&self, caller: &Caller, name: &str) -> Result<Record, Error> {
+        let not_found = || Error::NotFound { singular: "order", id: name.chars().take(64).collect() };
+        check_id(name).map_err(|_| not_found())?;
+        let mut connection = self.database.read().await?;
+        let mut sql = select(&DELIVERIES);
+        sql.push(" WHERE (order_id = ").text(name).push(" OR id = ").text(name).push(") AND ");
+        scope::push(&mut sql, caller, &DELIVERIES);
+        sql.push(" ORDER BY CASE WHEN status IN ('delivered', 'returned', 'cancelled') THEN 1 ELSE 0 END, ");
+        sql.push("CASE WHEN order_id = ").text(name).push(" THEN 0 ELSE 1 END LIMIT 2");
+        let rows = sql.all(&mut connection).await?;
+        let rows = rows.iter().map(|row| self.opened(&DELIVERIES, row)).collect::<Result<Vec<_>, _>>()?;
+        let rank = |row: &Row| {
+            let over = row.text(&DELIVERIES, "status").is_some_and(is_end);
+            (over, row.text(&DELIVERIES, "order_id") != Some(name))
+        };
+        match &*rows {
+            [] => Err(not_found()),
+            [one, other] if rank(one) == rank(other) => Err(Error::ambiguous_order(name)),
+            [one, ..] => Ok(one.record(&DELIVERIES)),
+        }
     }
 
     pub(crate) async fn events_of(&self, caller: &Caller, delivery: &str) -> Result<Vec<DeliveryEvent>, Error> {
@@ -182,13 +253,14 @@ impl Shared {
             None => None,
         };
         let at: i64 = row.try_get(3)?;
+        let is_erased = self.vault.is_erased(&person);
         Ok(DeliveryEvent {
             id: row.try_get(0)?,
             delivery_id: row.try_get(1)?,
             event_type: row.try_get(2)?,
             time: time(at).as_str().unwrap_or_default().to_owned(),
-            latitude: row.try_get(4)?,
-            longitude: row.try_get(5)?,
+            latitude: row.try_get::<Option<f64>, _>(4)?.filter(|_| !is_erased),
+            longitude: row.try_get::<Option<f64>, _>(5)?.filter(|_| !is_erased),
             data: data.and_then(|json| serde_json::from_str(&json).ok()),
             actor: row.try_get(8)?,
         })

@@ -43,6 +43,9 @@ pub enum Error {
         /// What to do.
         help: &'static str,
     },
+    /// Another request came by the same `Idempotency-Key`.
+    #[error("this Idempotency-Key came with another body before")]
+    WordReused,
     /// The record has another version than the caller knows.
     #[error("the {singular} {id:?} has version {current} now, not {wanted}")]
     Stale {
@@ -81,6 +84,17 @@ impl Error {
         Error::Invalid { field: field.into(), message: message.into() }
     }
 
+    /// Orders of several fleets within reach have this number.
+    pub fn ambiguous_order(number: &str) -> Error {
+        let number: String = number.chars().take(64).collect();
+        Error::Conflict {
+            code: "ambiguous_order",
+            field: Some("order_id".into()),
+            message: format!("orders of several fleets have the number {number:?}"),
+            help: "ask by the id of the delivery",
+        }
+    }
+
     pub(crate) fn damaged(what: impl Into<String>, why: impl ToString) -> Error {
         Error::Damaged { what: what.into(), why: why.to_string() }
     }
@@ -90,6 +104,12 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Error {
         Error::Database(error.into())
     }
+}
+
+/// The record is not what the caller read.
+pub(crate) fn changed(version: i64) -> Problem {
+    let message = format!("the record has changed since it was read; its ETag is \"{version}\" now");
+    Problem::new(ProblemKind::Changed, "changed", message, "read the record again, then send the change with its ETag")
 }
 
 impl From<Error> for Problem {
@@ -115,13 +135,16 @@ impl From<Error> for Problem {
                 let problem = Problem::new(ProblemKind::Invalid, "invalid_field", message, help);
                 Problem { field: Some(field), ..problem }
             }
+            Error::WordReused => {
+                let help = "give each new request a key of its own; a repetition sends the same bytes";
+                let problem = Problem::new(ProblemKind::Invalid, "idempotency_key_reused", message, help);
+                Problem { field: Some("Idempotency-Key".into()), ..problem }
+            }
             Error::Conflict { code, field, message, help } => {
                 Problem { field, ..Problem::new(ProblemKind::Conflict, code, message, help) }
             }
-            Error::Stale { .. } => {
-                let help = "read the record again, and repeat the change with its ETag";
-                Problem::new(ProblemKind::Conflict, "stale_version", message, help)
-            }
+            // Only who names a version hears of another: it is a condition that does not hold, whichever door it came by.
+            Error::Stale { current, .. } => changed(current),
             Error::Forbidden { message } => {
                 Problem::new(ProblemKind::Forbidden, "forbidden", message, "ask an administrator")
             }

@@ -4,7 +4,7 @@
 //! Must always hold:
 //! - a change and its row in the outbox are one transaction; rows of the outbox are numbered in the order of commits;
 //! - whatever is outside of a caller's reach is not found, whichever way it is asked for;
-//! - personal fields are in no table and in no row of the outbox in the clear;
+//! - personal fields are in no table in the clear, and neither they nor places of deliveries nor notes in the outbox;
 //! - a delivery's status moves only as `deliveries::TRANSITIONS` allows, and each move leaves an event;
 //! - what is in memory (the directory, deliveries under way) needs no database to be read.
 //!
@@ -12,7 +12,9 @@
 
 mod assignments;
 mod check;
+mod claims;
 mod deliveries;
+mod erasing;
 mod error;
 mod http;
 mod list;
@@ -21,6 +23,9 @@ mod mirror;
 pub mod outbox;
 mod persons;
 mod record;
+mod references;
+pub mod repeats;
+pub mod reseal;
 pub mod resources;
 mod rows;
 pub mod schema;
@@ -29,15 +34,18 @@ mod underway;
 mod writes;
 
 pub use check::Cell;
+pub use claims::HasReported;
 pub use deliveries::{TRANSITIONS, next_statuses};
 pub use error::Error;
+pub use http::kept as idempotency;
 pub use http::{ErasePerson, Hooks, Later, LatestStation, ReportingStations, routes};
 pub use migrations::STEPS;
 pub use record::{
     Change, Comparison, DeliveryEvent, LIMIT_DEFAULT, LIMIT_MAX, Page, Query, Record, SET_BY_DROVER, Transition,
 };
+pub use repeats::{Made, Repeatable};
 pub use resources::{RESOURCES, resource};
-pub use schema::{Field, FieldKind, FleetOf, PersonOf, Personal, Resource};
+pub use schema::{Field, FieldKind, FleetOf, PersonOf, Personal, Resource, Unique};
 pub use underway::{Passage, PassageChange, Underway};
 
 use drover_access::{Caller, Directory};
@@ -45,12 +53,14 @@ use drover_database::Database;
 use drover_vault::Vault;
 use mirror::Mirror;
 use serde_json::{Map, Value};
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// So long a call waits for the database, then it is away.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// So long an erasure may take: it looks at all routes.
+const ERASE_PATIENCE: Duration = Duration::from_secs(60);
 /// How often [`Registry::follow_changes`] looks what other nodes changed.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
@@ -64,6 +74,8 @@ pub(crate) struct Shared {
     mirror: Mirror,
     /// Until when `drivers.vehicle_id` follows the assignments, ms UTC.
     settled_until: AtomicI64,
+    /// Asks the live state, where there is one.
+    has_reported: OnceLock<HasReported>,
 }
 
 impl Registry {
@@ -72,7 +84,9 @@ impl Registry {
     pub async fn open(database: Database, vault: Vault, directory: Directory) -> Result<Registry, Error> {
         database.migrate("registry", STEPS).await?;
         let mirror = Mirror::new(directory);
-        let registry = Registry(Arc::new(Shared { database, vault, mirror, settled_until: AtomicI64::new(0) }));
+        let (settled_until, has_reported) = (AtomicI64::new(0), OnceLock::new());
+        let registry = Registry(Arc::new(Shared { database, vault, mirror, settled_until, has_reported }));
+        registry.0.erase_restored().await?;
         registry.0.fill_mirror().await?;
         Ok(registry)
     }
@@ -85,7 +99,47 @@ impl Registry {
         resource: &'static Resource,
         body: Map<String, Value>,
     ) -> Result<Record, Error> {
-        self.timed(self.0.create(caller, resource, body)).await
+        self.timed(self.0.create(caller, resource, body, None)).await.map(Made::into_record)
+    }
+
+    /// The same for a request that may come again: for a day, and among the newest 10,000 of its caller, a repetition makes
+    /// nothing and is answered with what the first one made, also after a restart and on every node of the database. The
+    /// same word with another body is refused.
+    pub async fn create_once(
+        &self,
+        caller: &Caller,
+        resource: &'static Resource,
+        body: Map<String, Value>,
+        request: Repeatable<'_>,
+    ) -> Result<Made, Error> {
+        self.timed(self.0.create(caller, resource, body, Some(request))).await
+    }
+
+    /// Checks what [`Registry::create`] would check, and makes nothing.
+    pub async fn would_create(
+        &self,
+        caller: &Caller,
+        resource: &'static Resource,
+        body: Map<String, Value>,
+    ) -> Result<(), Error> {
+        self.timed(self.0.would_create(caller, resource, body)).await
+    }
+
+    /// Checks what [`Registry::update`] would check, and changes nothing; says whether it would change anything.
+    pub async fn would_update(
+        &self,
+        caller: &Caller,
+        resource: &'static Resource,
+        id: &str,
+        patch: Map<String, Value>,
+    ) -> Result<bool, Error> {
+        self.timed(self.0.would_update(caller, resource, id, patch)).await
+    }
+
+    /// Asks `has_reported` before a caller who does not reach all fleets makes a record for an id that may have a past. The
+    /// first call counts.
+    pub fn ask_before_claims(&self, has_reported: HasReported) {
+        self.0.has_reported.get_or_init(|| has_reported);
     }
 
     /// The record of this id.
@@ -103,6 +157,12 @@ impl Registry {
         value: &str,
     ) -> Result<Record, Error> {
         self.timed(self.0.find_by(caller, resource, field, value)).await
+    }
+
+    /// The delivery of an order, by the order's number or by its own id. Of several within reach, one under way goes before
+    /// one at its end, then the number before the id; two of the same rank (of two fleets) are a conflict.
+    pub async fn order(&self, caller: &Caller, name: &str) -> Result<Record, Error> {
+        self.timed(self.0.order(caller, name)).await
     }
 
     /// A page of the records within reach.
@@ -157,6 +217,28 @@ impl Registry {
         self.timed(self.0.transition(caller, delivery, transition, if_match)).await
     }
 
+    /// The same for a request that may come again, as [`Registry::create_once`] has it.
+    pub async fn transition_once(
+        &self,
+        caller: &Caller,
+        delivery: &str,
+        transition: &Transition,
+        if_match: Option<i64>,
+        request: Repeatable<'_>,
+    ) -> Result<Made, Error> {
+        self.timed(self.0.transition_once(caller, delivery, transition, if_match, Some(request))).await
+    }
+
+    /// The delivery as it is now, if the request came before and moved it.
+    pub async fn moved_before(
+        &self,
+        caller: &Caller,
+        delivery: &str,
+        request: Repeatable<'_>,
+    ) -> Result<Option<Record>, Error> {
+        self.timed(self.0.moved_before(caller, delivery, request)).await
+    }
+
     /// A delivery's history, oldest first.
     pub async fn events_of(&self, caller: &Caller, delivery: &str) -> Result<Vec<DeliveryEvent>, Error> {
         self.timed(self.0.events_of(caller, delivery)).await
@@ -172,15 +254,25 @@ impl Registry {
         self.timed(outbox::since(&self.0.database, seq, limit)).await
     }
 
+    /// The number up to which changes were forgotten; 0 while all are there.
+    pub async fn forgotten_through(&self) -> Result<i64, Error> {
+        let bounds = async {
+            let mut connection = self.0.database.read().await?;
+            outbox::bounds(&mut connection).await
+        };
+        self.timed(bounds).await.map(|(_, forgotten)| forgotten)
+    }
+
     /// Forgets changes up to and with `seq`; says how many.
     pub async fn trim_outbox(&self, seq: i64) -> Result<u64, Error> {
         self.timed(outbox::trim(&self.0.database, seq)).await
     }
 
     /// Erases a person, a customer or a driver: what was sealed for that person can never be read again, here or from a
-    /// backup, and the sealed columns and indexes are emptied. What the business must keep (ids, times, statuses) stays.
+    /// backup, and what is about the person is emptied: sealed columns and indexes, places, notes, free attributes, in the
+    /// record and in deliveries, assignments, devices and stops of routes. Ids, times, statuses and amounts stay.
     pub async fn erase_person(&self, caller: &Caller, resource: &'static Resource, id: &str) -> Result<(), Error> {
-        self.timed(self.0.erase_person(caller, resource, id)).await
+        within(ERASE_PATIENCE, self.0.erase_person(caller, resource, id)).await
     }
 
     /// Everything that the registry has on a person: the record, deliveries with their events, assignments.
@@ -223,9 +315,13 @@ impl Registry {
     }
 
     async fn timed<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        match tokio::time::timeout(PATIENCE, call).await {
-            Ok(result) => result,
-            Err(_) => Err(drover_database::Error::TimedOut { waited: PATIENCE }.into()),
-        }
+        within(PATIENCE, call).await
+    }
+}
+
+async fn within<T>(patience: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(patience, call).await {
+        Ok(result) => result,
+        Err(_) => Err(drover_database::Error::TimedOut { waited: patience }.into()),
     }
 }

@@ -22,4 +22,28 @@ pub const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/003_delivery_events.sqlite.sql"),
         postgres: include_str!("../migrations/003_delivery_events.postgres.sql"),
     },
+    Step {
+        number: 4,
+        name: "erasure",
+        sqlite: include_str!("../migrations/004_erasure.sqlite.sql"),
+        postgres: include_str!("../migrations/004_erasure.postgres.sql"),
+    },
+    Step {
+        number: 5,
+        name: "idempotency_keys",
+        sqlite: include_str!("../migrations/005_idempotency_keys.sql"),
+        postgres: include_str!("../migrations/005_idempotency_keys.sql"),
+    },
+    Step {
+        number: 6,
+        name: "fleets",
+        sqlite: include_str!("../migrations/006_fleets.sqlite.sql"),
+        postgres: include_str!("../migrations/006_fleets.postgres.sql"),
+    },
+    Step {
+        number: 7,
+        name: "addresses",
+        sqlite: include_str!("../migrations/007_addresses.sql"),
+        postgres: include_str!("../migrations/007_addresses.sql"),
+    },
 ];

@@ -154,7 +154,7 @@ impl Shared {
             }
             for row in sql.all(&mut transaction).await? {
                 let row = self.opened(resource, &row)?;
-                let after = row.change_json(resource);
+                let after = row.change_json(resource, None);
                 rows.push((resource, row.id, after));
             }
         }

@@ -6,6 +6,7 @@ use crate::check::Cell;
 use crate::error::Error;
 use crate::record::Change;
 use crate::rows::Sql;
+use drover_access::request_address;
 use drover_answer::now_ms;
 use drover_database::{Database, Transaction};
 use serde_json::Value;
@@ -33,17 +34,19 @@ pub struct NewChange<'a> {
     pub after: Option<Value>,
 }
 
-/// Writes a change in the transaction that makes it and says its number. Numbers grow in the order of commits, because
+/// Writes a change in the transaction that makes it, with the address that the request comes from, and says its number. Numbers grow in the order of commits, because
 /// [`Database::begin`] gives out one transaction at a time.
 pub async fn write(transaction: &mut Transaction, change: NewChange<'_>) -> Result<i64, Error> {
     let json = |value: Option<Value>| value.map_or(Cell::Null, |value| Cell::Text(value.to_string()));
     let mut sql = Sql::new(
-        "INSERT INTO outbox (resource, id, op, version, time_ms, actor, fleet_id, before_json, after_json) VALUES (",
+        "INSERT INTO outbox (resource, id, op, version, time_ms, actor, fleet_id, before_json, after_json, address) VALUES (",
     );
     sql.text(change.resource).push(", ").text(change.id).push(", ").text(change.op).push(", ");
     sql.integer(change.version).push(", ").integer(now_ms()).push(", ").text(change.actor).push(", ");
     sql.bind(change.fleet_id.map_or(Cell::Null, |fleet| Cell::Text(fleet.to_owned()))).push(", ");
-    sql.bind(json(change.before)).push(", ").bind(json(change.after)).push(") RETURNING seq");
+    sql.bind(json(change.before)).push(", ").bind(json(change.after)).push(", ");
+    let address = request_address().map_or(Cell::Null, |address| Cell::Text(address.to_string()));
+    sql.bind(address).push(") RETURNING seq");
     let row = sql.one(transaction).await?;
     row.map_or_else(|| Err(Error::damaged("outbox", "a row was written and has no number")), |row| Ok(row.try_get(0)?))
 }
@@ -51,7 +54,7 @@ pub async fn write(transaction: &mut Transaction, change: NewChange<'_>) -> Resu
 /// Changes after `seq`, in order, at most `limit`.
 pub(crate) async fn since(database: &Database, seq: i64, limit: u32) -> Result<Vec<Change>, Error> {
     let mut sql = Sql::new(
-        "SELECT seq, resource, id, op, version, time_ms, actor, fleet_id, before_json, after_json FROM outbox",
+        "SELECT seq, resource, id, op, version, time_ms, actor, fleet_id, before_json, after_json, address FROM outbox",
     );
     sql.push(" WHERE seq > ").integer(seq).push(&format!(" ORDER BY seq LIMIT {limit}"));
     let mut connection = database.read().await?;
@@ -100,5 +103,6 @@ fn change(row: &AnyRow) -> Result<Change, Error> {
         fleet_id: row.try_get(7)?,
         before: json(row.try_get(8)?)?,
         after: json(row.try_get(9)?)?,
+        address: row.try_get(10)?,
     })
 }

@@ -102,7 +102,8 @@ pub struct Page {
     pub total: u64,
 }
 
-/// One change, as the outbox has it. Personal fields appear as `(sealed)`.
+/// One change, as the outbox has it. Personal fields, places of deliveries and notes appear as `(sealed)`, or as
+/// `(sealed, changed)` where the change is about them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
     /// Its number, growing in the order of commits.
@@ -125,6 +126,8 @@ pub struct Change {
     pub before: Option<Value>,
     /// The record after it.
     pub after: Option<Value>,
+    /// From where it was asked for, where a request did.
+    pub address: Option<String>,
 }
 
 /// Where to move a delivery, and what to keep of the moment.

@@ -103,8 +103,10 @@ pub static VEHICLES: Resource = Resource {
     table: "vehicles",
     id_prefix: "v",
     fields: &[
-        Field::new("registration_number", Text { max: 32 }, "What is written on its plate.").required().unique(),
-        Field::new("vin", Text { max: 32 }, "Vehicle identification number.").unique(),
+        Field::new("registration_number", Text { max: 32 }, "What is written on its plate.")
+            .required()
+            .unique_in_fleet(),
+        Field::new("vin", Text { max: 32 }, "Vehicle identification number.").unique_in_fleet(),
         Field::new("make", TEXT, "Who made it."),
         Field::new("model", TEXT, "Its model."),
         Field::new(
@@ -170,7 +172,7 @@ pub static ASSIGNMENTS: Resource = Resource {
         Field::new("vehicle_id", Ref("vehicles"), "What is driven.").required().indexed(),
         Field::new("starts_at", Time, "From when.").required().indexed(),
         Field::new("ends_at", Time, "Until when; without, until further notice.").indexed(),
-        Field::new("note", LONG_TEXT, "A note."),
+        Field::new("note", LONG_TEXT, "A note.").untold(),
     ],
     asset: None,
     fleet: FleetOf::Via { field: "driver_id", resource: "drivers" },
@@ -202,8 +204,8 @@ pub static STATIONS: Resource = Resource {
     asset: Some(Kind::Station),
     fleet: FleetOf::OwnField,
     person: PersonOf::Nobody,
-    read: Permission::FleetRead,
-    write: Permission::FleetWrite,
+    read: Permission::StationsRead,
+    write: Permission::StationsWrite,
     doc: "A place with equipment, such as a battery-swap station. Its id is the one its reports carry.",
 };
 
@@ -244,11 +246,12 @@ pub const DELIVERY_STATUSES: &[&str] = &[
 ];
 
 /// The fields of one stop of a route.
-const STOP: &[Field] = &[
+pub(crate) const STOP: &[Field] = &[
     Field::new("sequence", Integer { min: 0, max: 10_000 }, "Its place in the route."),
-    Field::new("latitude", LATITUDE, "Degrees north.").required(),
-    Field::new("longitude", LONGITUDE, "Degrees east.").required(),
-    Field::new("name", TEXT, "What is there."),
+    // One that names a delivery may be without a place: its customer was erased.
+    Field::new("latitude", LATITUDE, "Degrees north.").required().untold(),
+    Field::new("longitude", LONGITUDE, "Degrees east.").required().untold(),
+    Field::new("name", TEXT, "What is there.").untold(),
     Field::new("kind", Word(&["pickup", "dropoff", "depot", "break", "other"]), "What is done there."),
     Field::new("delivery_id", Ref("deliveries"), "The delivery that it is for."),
     Field::new("station_id", Ref("stations"), "The station that it is."),
@@ -264,7 +267,7 @@ pub static ROUTES: Resource = Resource {
     table: "routes",
     id_prefix: "r",
     fields: &[
-        Field::new("name", NAME, "Its name."),
+        Field::new("name", NAME, "Its name.").untold(),
         Field::new("vehicle_id", Ref("vehicles"), "What drives it.").indexed(),
         Field::new("driver_id", Ref("drivers"), "Who drives it.").indexed(),
         FLEET,
@@ -273,7 +276,7 @@ pub static ROUTES: Resource = Resource {
             .indexed(),
         Field::new("date", Date, "The day it is driven.").required().indexed(),
         Field::new("stops", List { max_items: 500, item: STOP }, "Where it goes, in order."),
-        ATTRIBUTES,
+        ATTRIBUTES.untold(),
     ],
     asset: None,
     fleet: FleetOf::OwnField,
@@ -290,7 +293,7 @@ pub static DELIVERIES: Resource = Resource {
     table: "deliveries",
     id_prefix: "del",
     fields: &[
-        Field::new("order_id", Id, "The order's number in the shop.").unique(),
+        Field::new("order_id", Id, "The order's number in the shop.").unique_in_fleet(),
         Field::new("tracking_number", Text { max: 64 }, "What a customer follows it by; cannot be guessed.")
             .unique()
             .read_only(),
@@ -304,11 +307,11 @@ pub static DELIVERIES: Resource = Resource {
             .read_only()
             .indexed(),
         Field::new("pickup_address", Text { max: 500 }, "Where it is fetched.").sealed(),
-        Field::new("pickup_latitude", LATITUDE, "Degrees north."),
-        Field::new("pickup_longitude", LONGITUDE, "Degrees east."),
+        Field::new("pickup_latitude", LATITUDE, "Degrees north.").untold(),
+        Field::new("pickup_longitude", LONGITUDE, "Degrees east.").untold(),
         Field::new("dropoff_address", Text { max: 500 }, "Where it goes.").sealed(),
-        Field::new("dropoff_latitude", LATITUDE, "Degrees north."),
-        Field::new("dropoff_longitude", LONGITUDE, "Degrees east."),
+        Field::new("dropoff_latitude", LATITUDE, "Degrees north.").untold(),
+        Field::new("dropoff_longitude", LONGITUDE, "Degrees east.").untold(),
         Field::new("instructions", LONG_TEXT, "What the driver should know.").sealed(),
         Field::new("window_start", Time, "Not before."),
         Field::new("window_end", Time, "Not after.").indexed(),
@@ -337,7 +340,7 @@ pub static MAINTENANCE: Resource = Resource {
             .required(),
         Field::new("odometer_km", Real { min: 0.0, max: 10_000_000.0 }, "What it had run, km."),
         Field::new("cost", Real { min: 0.0, max: 1e9 }, "What it cost."),
-        Field::new("note", LONG_TEXT, "A note."),
+        Field::new("note", LONG_TEXT, "A note.").untold(),
     ],
     asset: None,
     fleet: FleetOf::Via { field: "vehicle_id", resource: "vehicles" },
@@ -357,12 +360,12 @@ pub static DEVICES: Resource = Resource {
         Field::new("asset_kind", Word(&["driver", "vehicle", "station", "rider", "other"]), "What it reports for.")
             .required(),
         Field::new("asset_id", Id, "The id of what it reports for.").required().indexed(),
-        Field::new("name", NAME, "Its name."),
+        Field::new("name", NAME, "Its name.").untold(),
         Field::new("model", TEXT, "Its model."),
-        Field::new("serial", Text { max: 100 }, "Its serial number.").unique(),
+        Field::new("serial", Text { max: 100 }, "Its serial number.").unique_in_fleet(),
         Field::new("status", Word(&["active", "lost", "retired"]), "Whether it is in use.").default("active"),
         FLEET,
-        ATTRIBUTES,
+        ATTRIBUTES.untold(),
     ],
     asset: None,
     fleet: FleetOf::OwnField,

@@ -118,6 +118,13 @@ impl Row {
         }
     }
 
+    /// Empties what is about a person.
+    pub(crate) fn empty_private(&mut self, resource: &Resource) {
+        for (_, cell) in resource.fields.iter().zip(&mut self.cells).filter(|(field, _)| field.is_private()) {
+            *cell = Cell::Null;
+        }
+    }
+
     /// Whose personal data it holds, as the vault knows the person.
     pub(crate) fn person(&self, resource: &Resource) -> Option<String> {
         match resource.person {
@@ -142,19 +149,51 @@ impl Row {
         }
     }
 
-    /// As the outbox shows it: personal fields are there, but cannot be read.
-    pub(crate) fn change_json(&self, resource: &Resource) -> Value {
+    /// As the outbox shows it, after a `before`: private fields are there, but cannot be read.
+    pub(crate) fn change_json(&self, resource: &Resource, before: Option<&Row>) -> Value {
         let mut object = Map::new();
-        for (field, cell) in resource.fields.iter().zip(&self.cells) {
-            let value = match (field.is_sealed(), cell) {
+        for (at, (field, cell)) in resource.fields.iter().zip(&self.cells).enumerate() {
+            let before = before.map_or(cell, |before| &before.cells[at]);
+            let value = match (field.is_private(), cell) {
                 (_, Cell::Null) => continue,
-                (true, _) => "(sealed)".into(),
-                (false, cell) => field.json(cell),
+                (true, _) => told(before == cell),
+                (false, cell) => listed_after(field, field.json(cell), &field.json(before)),
             };
             object.insert(field.name.to_owned(), value);
         }
         Value::Object(object)
     }
+}
+
+/// Begins what stands for a private value in a change.
+const SEALED: &str = "(sealed";
+
+pub(crate) fn told(is_same: bool) -> Value {
+    format!("{SEALED}{}", if is_same { ")" } else { ", changed)" }).into()
+}
+
+/// The value of a field; of a list, without the private fields of its items.
+pub(crate) fn listed(field: &Field, value: Value) -> Value {
+    let before = value.clone();
+    listed_after(field, value, &before)
+}
+
+fn listed_after(field: &Field, mut value: Value, before: &Value) -> Value {
+    let FieldKind::List { item, .. } = field.kind else { return value };
+    for (at, object) in value.as_array_mut().into_iter().flatten().enumerate() {
+        for field in item.iter().filter(|field| field.is_private()) {
+            match object.get_mut(field.name) {
+                Some(value) if !is_told(value) => *value = told(before[at][field.name] == *value),
+                _ => {}
+            }
+        }
+    }
+    value
+}
+
+/// True for what stands for a private value.
+pub(crate) fn is_told(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with(SEALED))
 }
 
 /// A person as the vault knows it.
@@ -199,8 +238,12 @@ impl Shared {
             cells: cells.collect::<Result<_, sqlx::Error>>()?,
         };
         if let Some(person) = read.person(resource) {
-            read.erased |= self.vault.is_erased(&person);
+            let is_erased = self.vault.is_erased(&person);
+            read.erased |= is_erased;
             self.open_cells(resource, &person, &mut read)?;
+            if is_erased {
+                read.empty_private(resource);
+            }
         }
         Ok(read)
     }
@@ -229,6 +272,9 @@ impl Shared {
         for (field, cell) in resource.fields.iter().zip(&row.cells) {
             let kept = match (field.is_sealed(), cell) {
                 (true, Cell::Text(plain)) => Cell::Text(self.sealed(resource, field, &person, plain)?),
+                (false, cell) if field.untold && *cell != Cell::Null && self.vault.is_erased(&person) => {
+                    return Err(erased(field, &person));
+                }
                 _ => cell.clone(),
             };
             columns.push((field.name.into(), kept));
@@ -242,12 +288,7 @@ impl Shared {
 
     fn sealed(&self, resource: &Resource, field: &Field, person: &str, plain: &str) -> Result<String, Error> {
         match self.vault.seal(person, &place(resource, field), plain) {
-            Err(drover_vault::Error::Erased) => Err(Error::Conflict {
-                code: "person_erased",
-                field: Some(field.name.into()),
-                message: format!("{person} was erased; {} of that person is not kept any more", field.name),
-                help: "leave the personal fields empty, or use another id for another person",
-            }),
+            Err(drover_vault::Error::Erased) => Err(erased(field, person)),
             sealed => Ok(sealed?),
         }
     }
@@ -275,6 +316,15 @@ impl Shared {
         }
         sql.push(" WHERE id = ").text(&row.id);
         sql.run(to).await.map(drop)
+    }
+}
+
+fn erased(field: &Field, person: &str) -> Error {
+    Error::Conflict {
+        code: "person_erased",
+        field: Some(field.name.into()),
+        message: format!("{person} was erased; {} of that person is not kept any more", field.name),
+        help: "leave the personal fields empty, or use another id for another person",
     }
 }
 

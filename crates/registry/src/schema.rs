@@ -70,10 +70,13 @@ pub struct Field {
     pub kind: FieldKind,
     /// True if a record cannot be without it.
     pub required: bool,
-    /// True if no two records may hold the same.
-    pub unique: bool,
+    /// Among which records no two may hold the same.
+    pub unique: Unique,
     /// Whether it is about a person, and so sealed in the table.
     pub personal: Personal,
+    /// True if it may be about a person though the table has it in the clear (where somebody lives, a note): changes show
+    /// it as `(sealed)`, and the erasure of the person whom the record is about empties it.
+    pub untold: bool,
     /// True if there is an index for it.
     pub indexed: bool,
     /// True if Drover sets it; a request may repeat its value but not change it.
@@ -132,6 +135,17 @@ pub enum FieldKind {
     },
 }
 
+/// Among which records no two may hold the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unique {
+    /// Any number may.
+    No,
+    /// Those of one fleet; those of no fleet are one more group.
+    InFleet,
+    /// All of them: for what is made by Drover and cannot be guessed.
+    Everywhere,
+}
+
 /// Whether a field is about a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Personal {
@@ -168,8 +182,9 @@ impl Field {
             name,
             kind,
             required: false,
-            unique: false,
+            unique: Unique::No,
             personal: Personal::No,
+            untold: false,
             indexed: false,
             read_only: false,
             default: None,
@@ -183,9 +198,15 @@ impl Field {
         self
     }
 
-    /// No two records may hold the same.
+    /// No two records may hold the same, in whichever fleet they are.
     pub const fn unique(mut self) -> Field {
-        self.unique = true;
+        self.unique = Unique::Everywhere;
+        self
+    }
+
+    /// No two records of one fleet may hold the same; what a foreign fleet holds is not told by a refusal.
+    pub const fn unique_in_fleet(mut self) -> Field {
+        self.unique = Unique::InFleet;
         self
     }
 
@@ -207,6 +228,12 @@ impl Field {
         self
     }
 
+    /// Changes do not tell it, and an erasure empties it.
+    pub const fn untold(mut self) -> Field {
+        self.untold = true;
+        self
+    }
+
     /// Drover sets it.
     pub const fn read_only(mut self) -> Field {
         self.read_only = true;
@@ -222,5 +249,10 @@ impl Field {
     /// True if the column holds sealed text.
     pub const fn is_sealed(&self) -> bool {
         !matches!(self.personal, Personal::No)
+    }
+
+    /// True if an erasure empties it, and no change shows it.
+    pub const fn is_private(&self) -> bool {
+        self.is_sealed() || self.untold
     }
 }

@@ -56,7 +56,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Table {
     by_id: HashMap<Arc<str>, Arc<Passage>>,
-    by_order: HashMap<Arc<str>, Arc<str>>,
+    by_order: HashMap<Arc<str>, HashSet<Arc<str>>>,
     by_tracking: HashMap<Arc<str>, Arc<str>>,
     by_driver: HashMap<Arc<str>, HashSet<Arc<str>>>,
     by_customer: HashMap<Arc<str>, HashSet<Arc<str>>>,
@@ -75,13 +75,16 @@ impl Underway {
         self.0.table.read().by_id.get(delivery).cloned()
     }
 
-    /// The delivery of this order; one without an order's number goes by its id.
+    /// A delivery of this order, of whichever fleet; one without an order's number goes by its id.
     pub fn by_order(&self, order: &str) -> Option<Arc<Passage>> {
+        let nameless = || self.by_id(order).filter(|found| found.order_id.is_none());
+        self.of_order(order).pop().or_else(nameless)
+    }
+
+    /// The deliveries of orders of this number, at most one of each fleet; in no order.
+    pub fn of_order(&self, order: &str) -> Vec<Arc<Passage>> {
         let table = self.0.table.read();
-        let id = table.by_order.get(order).map_or(order, |id| id);
-        let found = table.by_id.get(id)?;
-        let is_named = found.order_id.as_deref().is_none_or(|known| known == order);
-        is_named.then(|| found.clone())
+        table.all(table.by_order.get(order))
     }
 
     /// The delivery of this tracking number.
@@ -149,7 +152,7 @@ impl Table {
     fn insert(&mut self, passage: Arc<Passage>) {
         let id = &passage.delivery_id;
         if let Some(order) = &passage.order_id {
-            self.by_order.insert(order.clone(), id.clone());
+            self.by_order.entry(order.clone()).or_default().insert(id.clone());
         }
         self.by_tracking.insert(passage.tracking_number.clone(), id.clone());
         if let Some(driver) = &passage.driver_id {
@@ -163,12 +166,7 @@ impl Table {
 
     fn remove(&mut self, delivery: &str) -> Option<Arc<Passage>> {
         let passage = self.by_id.remove(delivery)?;
-        // An order's number may have gone to another delivery meanwhile.
-        if let Some(order) = &passage.order_id
-            && self.by_order.get(order).is_some_and(|id| **id == *delivery)
-        {
-            self.by_order.remove(order);
-        }
+        leave(&mut self.by_order, passage.order_id.as_ref(), delivery);
         self.by_tracking.remove(&passage.tracking_number);
         leave(&mut self.by_driver, passage.driver_id.as_ref(), delivery);
         leave(&mut self.by_customer, passage.customer_id.as_ref(), delivery);

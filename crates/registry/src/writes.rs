@@ -3,14 +3,16 @@
 
 use crate::Shared;
 use crate::check::{self, Cell, known_only};
+use crate::claims;
 use crate::deliveries;
 use crate::error::Error;
 use crate::mirror::Mirror;
 use crate::outbox::{self, NewChange};
 use crate::record::{Record, SET_BY_DROVER};
+use crate::repeats::{Made, Repeatable};
 use crate::resources::{RESOURCES, resource as resource_named};
 use crate::rows::{Row, Sql, select};
-use crate::schema::{Field, FieldKind, FleetOf, Resource};
+use crate::schema::{Field, FieldKind, FleetOf, Resource, Unique};
 use crate::scope;
 use drover_access::{Caller, Reach};
 use drover_answer::now_ms;
@@ -48,7 +50,6 @@ impl Write {
     ) -> Result<(), Error> {
         let Some(row) = after.or(before) else { return Ok(()) };
         let fleet = fleet_of(&mut self.transaction, resource, row).await?;
-        let json = |row: &Row| row.change_json(resource);
         let change = NewChange {
             resource: resource.name,
             id: &row.id,
@@ -56,8 +57,8 @@ impl Write {
             version: row.version,
             actor,
             fleet_id: fleet.as_deref(),
-            before: before.map(json),
-            after: after.map(json),
+            before: before.map(|row| row.change_json(resource, None)),
+            after: after.map(|row| row.change_json(resource, before)),
         };
         let after = change.after.clone();
         let seq = outbox::write(&mut self.transaction, change).await?;
@@ -80,8 +81,32 @@ impl Shared {
         &self,
         caller: &Caller,
         resource: &'static Resource,
+        body: Map<String, Value>,
+        request: Option<Repeatable<'_>>,
+    ) -> Result<Made, Error> {
+        let (write, made) = self.creating(caller, resource, body, request).await?;
+        write.commit(&self.mirror).await?;
+        Ok(made)
+    }
+
+    /// Everything that making a record does, and nothing stays of it.
+    pub(crate) async fn would_create(
+        &self,
+        caller: &Caller,
+        resource: &'static Resource,
+        body: Map<String, Value>,
+    ) -> Result<(), Error> {
+        let (write, _) = self.creating(caller, resource, body, None).await?;
+        Ok(write.transaction.rollback().await?)
+    }
+
+    async fn creating(
+        &self,
+        caller: &Caller,
+        resource: &'static Resource,
         mut body: Map<String, Value>,
-    ) -> Result<Record, Error> {
+        request: Option<Repeatable<'_>>,
+    ) -> Result<(Write, Made), Error> {
         may_make(caller, resource)?;
         fill_fleet(caller, resource, &mut body);
         let id = match body.get("id") {
@@ -96,6 +121,11 @@ impl Shared {
             row.set(resource, "tracking_number", Cell::Text(random_word(TRACKING_BYTES)?.to_ascii_uppercase()));
         }
         let mut write = Write::begin(&self.database).await?;
+        if let Some(request) = &request
+            && let Some(made) = self.made_before(&mut write.transaction, caller, resource, request).await?
+        {
+            return Ok((write, Made::Before(made)));
+        }
         if self.row_by_id(&mut write.transaction, resource, &row.id).await?.is_some() {
             return Err(taken(resource, "id", &row.id));
         }
@@ -106,8 +136,10 @@ impl Shared {
         }
         write.note(resource, "create", &caller.subject, None, Some(&row)).await?;
         self.settle_after(&mut write, resource, None, Some(&row)).await?;
-        write.commit(&self.mirror).await?;
-        Ok(row.record(resource))
+        if let Some(request) = &request {
+            self.remember(&mut write.transaction, caller, resource, request, &row).await?;
+        }
+        Ok((write, Made::Now(row.record(resource))))
     }
 
     /// A patch, or a whole record in place of the other.
@@ -120,6 +152,34 @@ impl Shared {
         if_match: Option<i64>,
         whole: bool,
     ) -> Result<Record, Error> {
+        let (write, record, _) = self.updating(caller, resource, id, body, if_match, whole).await?;
+        write.commit(&self.mirror).await?;
+        Ok(record)
+    }
+
+    /// Everything that a change does, and nothing stays of it; true if it would change anything.
+    pub(crate) async fn would_update(
+        &self,
+        caller: &Caller,
+        resource: &'static Resource,
+        id: &str,
+        patch: Map<String, Value>,
+    ) -> Result<bool, Error> {
+        let (write, _, changes) = self.updating(caller, resource, id, patch, None, false).await?;
+        write.transaction.rollback().await?;
+        Ok(changes)
+    }
+
+    /// What is written, the record after it, and whether that is another one.
+    async fn updating(
+        &self,
+        caller: &Caller,
+        resource: &'static Resource,
+        id: &str,
+        body: Map<String, Value>,
+        if_match: Option<i64>,
+        whole: bool,
+    ) -> Result<(Write, Record, bool), Error> {
         may_change(caller, resource)?;
         let mut write = Write::begin(&self.database).await?;
         let before = self.row(&mut write.transaction, caller, resource, id).await?;
@@ -131,7 +191,7 @@ impl Shared {
         }
         let mut after = merged(resource, &body, &before, whole)?;
         if after.cells == before.cells {
-            return Ok(before.record(resource));
+            return Ok((write, before.record(resource), false));
         }
         after.version += 1;
         after.updated_at = now_ms();
@@ -139,8 +199,8 @@ impl Shared {
         self.overwrite(&mut write.transaction, resource, &after).await?;
         write.note(resource, "update", &caller.subject, Some(&before), Some(&after)).await?;
         self.settle_after(&mut write, resource, Some(&before), Some(&after)).await?;
-        write.commit(&self.mirror).await?;
-        Ok(after.record(resource))
+        claims::keep_former(&mut write.transaction, resource, &before, Some(&after)).await?;
+        Ok((write, after.record(resource), true))
     }
 
     pub(crate) async fn remove(
@@ -163,6 +223,7 @@ impl Shared {
         sql.run(&mut write.transaction).await?;
         write.note(resource, "remove", &caller.subject, Some(&row), None).await?;
         self.settle_after(&mut write, resource, Some(&row), None).await?;
+        claims::keep_former(&mut write.transaction, resource, &row, None).await?;
         write.commit(&self.mirror).await
     }
 
@@ -188,27 +249,20 @@ impl Shared {
         before: Option<&Row>,
         row: &Row,
     ) -> Result<(), Error> {
-        for (at, field) in resource.fields.iter().enumerate() {
-            let cell = &row.cells[at];
-            let unchanged = before.is_some_and(|before| before.cells[at] == *cell);
-            if *cell == Cell::Null || unchanged {
-                continue;
-            }
-            if let (FieldKind::Ref(to), false) = (field.kind, field.read_only) {
-                exists(from, caller, field, to, cell).await?;
-            }
-            if field.unique {
-                is_free(from, resource, field, &row.id, cell).await?;
-            }
-        }
+        // The fleet first: who does not reach it learns nothing of what is in it.
+        self.check_references(from, caller, resource, before, row).await?;
         in_reach(caller, resource, row)?;
+        for field in resource.fields.iter().filter(|field| field.unique != Unique::No) {
+            is_free(from, resource, field, before, row).await?;
+        }
         pairs(resource, row)?;
         match resource.name {
-            "assignments" => self.check_assignment(from, row).await,
-            "deliveries" => deliveries::check(row),
-            "devices" => check_device(from, caller, resource, row).await,
-            _ => Ok(()),
+            "assignments" => self.check_assignment(from, row).await?,
+            "deliveries" => deliveries::check(row)?,
+            "devices" => check_device(from, caller, resource, row).await?,
+            _ => {}
         }
+        self.may_claim(from, caller, resource, before, row).await
     }
 }
 
@@ -299,28 +353,26 @@ fn in_reach(caller: &Caller, resource: &Resource, row: &Row) -> Result<(), Error
     Ok(())
 }
 
-async fn exists(from: &mut AnyConnection, caller: &Caller, field: &Field, to: &str, cell: &Cell) -> Result<(), Error> {
-    let Some(target) = resource_named(to) else { return Ok(()) };
-    let mut sql = Sql::new("SELECT 1 FROM ");
-    sql.push(target.table).push(" WHERE id = ").bind(cell.clone()).push(" AND ");
-    scope::push(&mut sql, caller, target);
-    if sql.one(from).await?.is_some() {
-        return Ok(());
-    }
-    let id = cell.text().unwrap_or_default();
-    Err(Error::invalid(field.name, format!("{}: there is no {} {id:?}", field.name, target.singular)))
-}
-
+/// Refuses a value that must be unique and that another record has, of the same fleet or at all.
 async fn is_free(
     from: &mut AnyConnection,
     resource: &Resource,
     field: &Field,
-    id: &str,
-    cell: &Cell,
+    before: Option<&Row>,
+    row: &Row,
 ) -> Result<(), Error> {
+    let cell = row.cell(resource, field.name);
+    let fleet = |row: &Row| row.text(resource, "fleet_id").unwrap_or_default().to_owned();
+    let same = |before: &Row| before.cell(resource, field.name) == cell && fleet(before) == fleet(row);
+    if *cell == Cell::Null || before.is_some_and(same) {
+        return Ok(());
+    }
     let mut sql = Sql::new("SELECT 1 FROM ");
     sql.push(resource.table).push(" WHERE ").push(field.name).push(" = ").bind(cell.clone());
-    sql.push(" AND id <> ").text(id);
+    sql.push(" AND id <> ").text(&row.id);
+    if field.unique == Unique::InFleet {
+        sql.push(" AND COALESCE(fleet_id, '') = ").text(fleet(row));
+    }
     match sql.one(from).await? {
         None => Ok(()),
         Some(_) => Err(taken(resource, field.name, &field.text(cell))),

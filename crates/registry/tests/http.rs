@@ -482,8 +482,8 @@ async fn changes_are_read_in_order_and_only_within_reach() {
     let last = serde_json::from_str::<Value>(lines.text(200).lines().last().unwrap()).unwrap();
     assert_eq!(lines.header("drover-next-since"), last["seq"].to_string());
 
-    let operator = caller(Role::StationOperator, Reach::Fleets(["f-1".into()].into()));
-    let seen = site.by(&operator, "GET", "/api/v1/changes", "").await.data(200);
+    let reader = caller(Role::Driver, Reach::Fleets(["f-1".into()].into()));
+    let seen = site.by(&reader, "GET", "/api/v1/changes", "").await.data(200);
     let ids: Vec<_> = seen["changes"].as_array().unwrap().iter().map(|change| change["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["f-1"], "not another fleet, not a customer");
     assert_eq!(seen["next"], rest["next"]);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use drover_sim::error::Error;
-use drover_sim::fleet::{DriveOptions, drive};
+use drover_sim::fleet::{DriveOptions, Fleet, FleetPlan, drive};
 use drover_sim::replay::{ReplayOptions, replay};
 use drover_sim::report::{Kind, Report};
 use drover_sim::send::{Batch, Patience, Sender, Via};
@@ -180,7 +180,8 @@ async fn the_demo_fleet_drives_until_it_is_stopped() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    drive(DriveOptions::new(stub.url()), enough).await.unwrap();
+    let fleet = Fleet::new(&FleetPlan::default(), 1_795_000_000_000);
+    drive(fleet, DriveOptions::new(stub.url()), enough).await.unwrap();
     let kinds: BTreeSet<String> =
         stub.state.lock().unwrap().received.iter().map(|report| report["kind"].to_string()).collect();
     assert!(kinds.len() >= 2, "{kinds:?}");

@@ -3,7 +3,7 @@
 
 use crate::place::{Place, place};
 use crate::{Tracking, problems};
-use drover_access::{Caller, Permission};
+use drover_access::{Caller, Permission, Reach};
 use drover_answer::{Problem, ProblemKind, now_ms};
 use drover_model::Kind;
 use drover_registry::resources::{DELIVERIES, DELIVERY_STATUSES};
@@ -85,22 +85,25 @@ impl Tracking {
         self.0.registry.underway().by_id(id).map(|passage| Delivery::of_passage(&passage))
     }
 
-    /// The delivery of an order (or of this id) that the caller may follow; whatever is not his is not found.
+    /// The delivery of an order (or of this id) that the caller may follow; whatever is not his is not found, and takes no
+    /// name from what is. One under way goes before one at its end, an order's number before an id.
     pub(crate) async fn delivery_for(&self, caller: &Caller, order: &str) -> Result<Delivery, Problem> {
         caller.require(Permission::OrdersWatch)?;
         let hidden = || problems::not_found("order", order);
         let underway = self.0.registry.underway();
-        if let Some(passage) = underway.by_order(order).or_else(|| underway.by_id(order)) {
-            let delivery = Delivery::of_passage(&passage);
-            return if self.may_follow(caller, &delivery) { Ok(delivery) } else { Err(hidden()) };
-        }
-        let found = match self.0.registry.find_by(caller, &DELIVERIES, "order_id", order).await.map_err(Problem::from) {
-            Err(problem) if problem.kind == ProblemKind::NotFound => {
-                self.0.registry.get(caller, &DELIVERIES, order).await.map_err(Problem::from)
-            }
-            other => other,
+        let his = |passage: &Arc<Passage>| {
+            Some(Delivery::of_passage(passage)).filter(|delivery| self.may_follow(caller, delivery))
         };
-        match found {
+        let mut named: Vec<Delivery> = underway.of_order(order).iter().filter_map(his).collect();
+        match named.pop() {
+            Some(delivery) if named.is_empty() => return Ok(delivery),
+            Some(_) => return Err(drover_registry::Error::ambiguous_order(order).into()),
+            None => {}
+        }
+        if let Some(delivery) = underway.by_id(order).as_ref().and_then(his) {
+            return Ok(delivery);
+        }
+        match self.0.registry.order(caller, order).await.map_err(Problem::from) {
             Ok(record) => {
                 Some(Delivery::of_record(&record)).filter(|it| self.may_follow(caller, it)).ok_or_else(hidden)
             }
@@ -141,7 +144,19 @@ impl Tracking {
                 || (caller.may(Permission::LiveRead) && caller.reaches_fleet(delivery.fleet.as_deref())))
     }
 
-    /// Where the delivery's driver is; only while it is out.
+    /// True if who may follow the delivery may see its driver: the customer and the driver himself always; staff, while the
+    /// driver is within reach. A delivery stays in its fleet when its driver goes to another one.
+    fn may_see_driver(&self, caller: &Caller, delivery: &Delivery) -> bool {
+        let Some(driver) = &delivery.driver else { return false };
+        caller.reach == Reach::Own || caller.reaches_asset(&self.0.directory, Kind::Driver, driver)
+    }
+
+    /// Where the delivery's driver is, for a caller who may follow the delivery; only while it is out.
+    pub(crate) fn driver_place_for(&self, caller: &Caller, delivery: &Delivery) -> Option<(Arc<str>, Place)> {
+        self.may_see_driver(caller, delivery).then(|| self.driver_place(delivery)).flatten()
+    }
+
+    /// The same for who was told the tracking number.
     pub(crate) fn driver_place(&self, delivery: &Delivery) -> Option<(Arc<str>, Place)> {
         let driver = delivery.driver.clone().filter(|_| delivery.is_out())?;
         let place = place(&self.0.live, Kind::Driver, &driver)?;
@@ -154,9 +169,8 @@ impl Tracking {
     /// The order that a driver's report names decides nothing; one that is not his is worth a look.
     fn note_mismatch(&self, hint: &str, driver: &str) {
         let underway = self.0.registry.underway();
-        let named =
-            underway.by_order(hint).or_else(|| underway.by_id(hint)).map(|passage| Delivery::of_passage(&passage));
-        if named.is_none_or(|named| named.driver.as_deref() != Some(driver)) {
+        let mut named = underway.of_order(hint).into_iter().chain(underway.by_id(hint));
+        if !named.any(|named| named.driver_id.as_deref() == Some(driver)) {
             metrics::counter!("drover_tracking_order_mismatches_total").increment(1);
             tracing::debug!(order = hint, driver, "a driver's report names an order that is not assigned to him");
         }

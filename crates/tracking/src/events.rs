@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
-use drover_access::Caller;
+use drover_access::{Caller, Watching};
 use drover_answer::{Problem, ReadProblems};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -37,11 +37,12 @@ struct Said {
 pub(crate) async fn events(
     State(tracking): State<Tracking>,
     caller: Caller,
+    watching: Watching,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let no_upgrade = |_| problems::malformed("events need a WebSocket", "connect by WebSocket, or by Socket.IO");
     let upgrade = wire::small(upgrade.map_err(no_upgrade)?);
-    let session = Session::open(&tracking, caller)?;
+    let session = Session::open(&tracking, caller, watching)?;
     Ok(upgrade.on_upgrade(move |socket| serve(session, socket)))
 }
 

@@ -9,9 +9,11 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use drover_access::Caller;
-use drover_answer::{Problem, ProblemKind, ReadProblems};
+use drover_access::{Caller, Shown, Watching};
+use drover_answer::{ErrorEnvelope, Problem, ProblemKind, ReadProblems};
+use drover_model::{AssetRef, Kind};
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::IntoParams;
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -31,39 +33,56 @@ pub(crate) struct OrderQuery {
     get, path = "/api/v1/orders/{order_id}/driver-location", tag = "following",
     params(("order_id" = String, Path, description = "the order's number, or the delivery's id", example = "order-1001"), OrderQuery),
     responses((status = 200, body = DriverLocation, description = "where the driver is"),
-              (status = 101, description = "a WebSocket"), ReadProblems)
+              (status = 101, description = "a WebSocket"),
+              (status = 409, body = ErrorEnvelope, description = "orders of several fleets within reach have this number"), ReadProblems)
 )]
 pub(crate) async fn driver_location(
     State(tracking): State<Tracking>,
     caller: Caller,
+    watching: Watching,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<OrderQuery>, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let (Path(order_id), Query(query)) = (path?, query?);
     match upgrade {
-        Err(_) => Ok(Json(location(&tracking, &caller, &order_id).await?).into_response()),
+        Err(_) => location(&tracking, &caller, &order_id).await,
         Ok(upgrade) => {
             let delivery = tracking.delivery_for(&caller, &order_id).await?;
             let listener = tracking.0.hub.join(Some(caller.clone())).map_err(problems::full)?;
             let subscribed = query.subscribe.is_some_and(|word| word == "1" || word == "true");
-            let follower = order_socket::Follower::new(tracking, caller, order_id, delivery, listener);
+            let follower = order_socket::Follower::new(tracking, caller, order_id, delivery, listener, watching);
             Ok(crate::wire::small(upgrade).on_upgrade(move |socket| follower.serve(socket, subscribed)))
         }
     }
 }
 
-async fn location(tracking: &Tracking, caller: &Caller, order_id: &str) -> Result<DriverLocation, Problem> {
+async fn location(tracking: &Tracking, caller: &Caller, order_id: &str) -> Result<Response, Problem> {
     let delivery = tracking.delivery_for(caller, order_id).await?;
-    let (driver, place) = tracking.driver_place(&delivery).ok_or_else(|| not_there(order_id, &delivery))?;
-    Ok(DriverLocation::new(&driver, &place, delivery.status))
+    let found = tracking.driver_place_for(caller, &delivery);
+    let (driver, place) = found.ok_or_else(|| not_there(order_id, &delivery))?;
+    let mut response = Json(DriverLocation::new(&driver, &place, delivery.status)).into_response();
+    response.extensions_mut().insert(shown(&delivery, &driver));
+    Ok(response)
+}
+
+/// For the audit: whose place the answer tells.
+pub(crate) fn shown(delivery: &Delivery, driver: &str) -> Shown {
+    let person = AssetRef { kind: Kind::Driver, id: driver.into() };
+    Shown { persons: vec![person], asked: json!({"delivery_id": &*delivery.id}) }
 }
 
 /// Only for those who may know that the order exists.
 fn not_there(order_id: &str, delivery: &Delivery) -> Problem {
     if delivery.is_out() {
-        let message = format!("order {order_id} is {}, but the driver's position is not known yet", delivery.status);
-        return Problem::new(ProblemKind::NotFound, "no_location", message, "ask again in a moment");
+        let message =
+            format!("order {order_id} is {}, but its driver has no position that you may see", delivery.status);
+        return Problem::new(
+            ProblemKind::NotFound,
+            "no_location",
+            message,
+            "ask again in a moment, or ask the driver's fleet",
+        );
     }
     let message =
         format!("order {order_id} is {}; its driver can be followed while it is out for delivery", delivery.status);

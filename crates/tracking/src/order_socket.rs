@@ -7,7 +7,7 @@ use crate::pace::Pace;
 use crate::wire;
 use crate::{Tracking, problems};
 use axum::extract::ws::{Message, WebSocket, close_code};
-use drover_access::Caller;
+use drover_access::{Caller, Watching};
 use drover_answer::Problem;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ pub(crate) struct Follower {
     listener: Listener,
     told_status: Option<&'static str>,
     told_place: Option<(Arc<str>, u64)>,
+    watching: Watching,
 }
 
 /// What happens to the connection after a message.
@@ -46,8 +47,9 @@ impl Follower {
         order_id: String,
         delivery: Delivery,
         listener: Listener,
+        watching: Watching,
     ) -> Follower {
-        Follower { tracking, caller, order_id, delivery, listener, told_status: None, told_place: None }
+        Follower { tracking, caller, order_id, delivery, listener, told_status: None, told_place: None, watching }
     }
 
     /// Serves until either side leaves.
@@ -162,12 +164,15 @@ impl Follower {
         // Read again: telling the status may have had to wait for the client.
         let newest = self.tracking.under_way(&self.delivery.id);
         let newest = newest.filter(|delivery| self.tracking.may_follow(&self.caller, delivery));
-        let Some((driver, place)) = newest.and_then(|delivery| self.tracking.driver_place(&delivery)) else {
+        let Some((driver, place)) = newest.and_then(|delivery| self.tracking.driver_place_for(&self.caller, &delivery)) else {
             return Ok(());
         };
         let told = Some((driver, place.position));
         if self.told_place == told {
             return Ok(());
+        }
+        if let Some((driver, _)) = &told {
+            self.watching.begin_delivery(&self.delivery.id, driver);
         }
         let mut fields = place.fields();
         fields.insert("driver_id".into(), told.as_ref().map_or(Value::Null, |(driver, _)| (**driver).into()));

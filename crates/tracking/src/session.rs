@@ -6,7 +6,7 @@ use crate::hub::{Listener, Topic};
 use crate::pace::Pace;
 use crate::place::place;
 use crate::{Tracking, problems};
-use drover_access::{Caller, Permission};
+use drover_access::{Caller, Permission, Watching};
 use drover_answer::{Problem, ProblemKind};
 use drover_model::{Kind, Sight, check_id};
 use drover_registry::Transition;
@@ -74,15 +74,16 @@ pub(crate) struct Session {
     pub listener: Listener,
     told: HashMap<Topic, Told>,
     pace: Pace,
+    watching: Watching,
 }
 
 impl Session {
-    /// Takes a place for the connection.
-    pub fn open(tracking: &Tracking, caller: Caller) -> Result<Session, Problem> {
+    /// Takes a place for the connection. The audit is told by `watching`.
+    pub fn open(tracking: &Tracking, caller: Caller, watching: Watching) -> Result<Session, Problem> {
         let listener = tracking.0.hub.join(Some(caller.clone())).map_err(problems::full)?;
         let sight = caller.sight(&tracking.0.directory);
         let tracking = tracking.clone();
-        Ok(Session { tracking, caller, sight, listener, told: HashMap::new(), pace: Pace::new() })
+        Ok(Session { tracking, caller, sight, listener, told: HashMap::new(), pace: Pace::new(), watching })
     }
 
     /// The first event: who the client is to Drover.
@@ -124,6 +125,9 @@ impl Session {
             Topic::Asset(..) => None,
         };
         self.listener.listen(&topic, driver).map_err(problems::full)?;
+        if let Topic::Asset(kind, id) = &topic {
+            self.watching.begin(*kind, id);
+        }
         // Told anew, even where it was subscribed already: the client may have forgotten.
         self.told.insert(topic, Told::default());
         Ok(Out::new("subscribed", json!({"channel": format!("{word}:{id}")})))
@@ -140,11 +144,15 @@ impl Session {
 
     fn leave(&mut self, topic: &Topic) {
         self.listener.leave(topic);
+        match topic {
+            Topic::Asset(kind, id) => self.watching.end(*kind, id),
+            Topic::Delivery(id) => self.watching.end_delivery(id),
+        }
         self.told.remove(topic);
     }
 
     /// What a client may subscribe to by this name.
-    async fn topic(&self, word: &str, id: &str) -> Result<Topic, Problem> {
+    async fn topic(&mut self, word: &str, id: &str) -> Result<Topic, Problem> {
         check_id(id)?;
         if let Some(kind) = kind_of(word) {
             self.caller.require(Permission::LiveRead)?;
@@ -154,7 +162,11 @@ impl Session {
                     || self.tracking.0.directory.fleet_of(kind, id).is_some()
             };
             let seen = self.sight.sees(kind, id) && known();
-            return if seen { Ok(Topic::Asset(kind, id.into())) } else { Err(problems::not_found(kind.name(), id)) };
+            if !seen {
+                self.watching.refuse(kind, id);
+                return Err(problems::not_found(kind.name(), id));
+            }
+            return Ok(Topic::Asset(kind, id.into()));
         }
         if word != "delivery" && word != "order" {
             let message = format!("there are no channels {:?}", word.chars().take(40).collect::<String>());
@@ -244,13 +256,14 @@ impl Session {
     }
 
     fn place_of_delivery(&mut self, topic: &Topic, delivery: &Delivery) -> Option<Out> {
-        let (driver, place) = self.tracking.driver_place(delivery)?;
+        let (driver, place) = self.tracking.driver_place_for(&self.caller, delivery)?;
         let told = self.told.entry(topic.clone()).or_default();
         let this = Some((Some(driver.clone()), place.position));
         if told.place == this {
             return None;
         }
         told.place = this;
+        self.watching.begin_delivery(&delivery.id, &driver);
         let mut fields = place.fields();
         fields.insert("driver_id".into(), (*driver).into());
         fields.insert("delivery_id".into(), (*delivery.id).into());

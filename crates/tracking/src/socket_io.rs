@@ -6,7 +6,7 @@ use crate::hub::{End, Mailbox, News};
 use crate::outlet::{self, Gone, Outlet};
 use crate::session::{Out, Session};
 use crate::wire::MESSAGE_MAX_BYTES;
-use drover_access::Caller;
+use drover_access::{Caller, Stranger, Watching};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
@@ -90,6 +90,9 @@ impl ConnectHandler<LocalAdapter, Ours> for Door {
         };
         let Some(inbox) = socket.extensions.get::<Waiting>().and_then(|waiting| waiting.lock().take()) else { return };
         let caller = self.caller(&socket, token.as_deref());
+        if let (Some(_), Some(stranger)) = (&caller, socket.req_parts().extensions.get::<Stranger>()) {
+            stranger.is_known();
+        }
         let tracking = self.0.clone();
         tokio::spawn(async move {
             let _gone = serve(&tracking, SocketRef::from(socket), caller, inbox).await;
@@ -143,7 +146,11 @@ async fn serve(
     inbox: mpsc::Receiver<Said>,
 ) -> Result<(), Gone> {
     let mut packets = Packets(socket.clone());
-    let refused = match caller.map(|caller| Session::open(tracking, caller)) {
+    let open = |caller: Caller| {
+        let watching = Watching::of(socket.req_parts(), Some(&caller));
+        Session::open(tracking, caller, watching)
+    };
+    let refused = match caller.map(open) {
         Some(Ok(session)) => {
             let mailbox = session.listener.mailbox();
             leave_with(&socket, mailbox);

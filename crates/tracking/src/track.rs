@@ -3,6 +3,7 @@
 
 use crate::delivery::{self, Delivery};
 use crate::hub::{Listener, News, Topic};
+use crate::order_http::shown;
 use crate::place::time_text;
 use crate::wire::PATIENCE;
 use crate::{Tracking, problems};
@@ -12,6 +13,7 @@ use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use drover_access::Watching;
 use drover_answer::{Problem, ReadProblems};
 use drover_registry::resources::{DELIVERIES, DRIVERS};
 use serde::Serialize;
@@ -96,7 +98,15 @@ pub(crate) async fn track(
 ) -> Result<Response, Problem> {
     let Path(number) = path?;
     let parcel = Parcel::find(&tracking, number).await?;
-    Ok((NO_STORE, Json(parcel.look(&tracking).await?)).into_response())
+    let delivery = parcel.newest(&tracking).await?;
+    let track = parcel.of(&tracking, &delivery).await?;
+    let driver = delivery.driver.as_deref().filter(|_| track.position.is_some());
+    let shown = driver.map(|driver| shown(&delivery, driver));
+    let mut response = (NO_STORE, Json(track)).into_response();
+    if let Some(shown) = shown {
+        response.extensions_mut().insert(shown);
+    }
+    Ok(response)
 }
 
 /// The same as server-sent events: one now, one on each change of the status or the position. The stream ends with the
@@ -108,6 +118,7 @@ pub(crate) async fn track(
 )]
 pub(crate) async fn track_live(
     State(tracking): State<Tracking>,
+    watching: Watching,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path(number) = path?;
@@ -116,7 +127,7 @@ pub(crate) async fn track_live(
     let driver = || tracking.under_way(&parcel.delivery).and_then(|delivery| delivery.driver);
     listener.listen(&Topic::Delivery(parcel.delivery.clone()), driver).map_err(problems::full)?;
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(async move { parcel.follow(&tracking, &listener, &sender).await });
+    tokio::spawn(async move { parcel.follow(&tracking, &listener, &sender, watching).await });
     let events = futures_util::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|event| (Ok::<Event, Infallible>(event), receiver))
     });
@@ -149,10 +160,8 @@ impl Parcel {
         }
     }
 
-    async fn look(&self, tracking: &Tracking) -> Result<Track, Problem> {
-        let delivery = tracking.newest(&self.delivery).await;
-        let delivery = delivery.ok_or_else(|| problems::not_found("parcel", &self.number))?;
-        self.of(tracking, &delivery).await
+    async fn newest(&self, tracking: &Tracking) -> Result<Delivery, Problem> {
+        tracking.newest(&self.delivery).await.ok_or_else(|| problems::not_found("parcel", &self.number))
     }
 
     async fn of(&self, tracking: &Tracking, delivery: &Delivery) -> Result<Track, Problem> {
@@ -185,7 +194,13 @@ impl Parcel {
     }
 
     /// Sends what is known whenever it has changed, as long as somebody takes it.
-    async fn follow(&self, tracking: &Tracking, listener: &Listener, sender: &mpsc::Sender<Event>) {
+    async fn follow(
+        &self,
+        tracking: &Tracking,
+        listener: &Listener,
+        sender: &mpsc::Sender<Event>,
+        mut watching: Watching,
+    ) {
         let until = Instant::now() + STREAM_MAX;
         let mut told: Option<Told> = None;
         loop {
@@ -199,6 +214,9 @@ impl Parcel {
             let Some(now) = self.again(tracking, told.as_ref()).await else { return };
             if told.as_ref() == Some(&now) {
                 continue;
+            }
+            if let (Some(driver), Some(_)) = (&now.driver, &now.track.position) {
+                watching.begin_delivery(&self.delivery, driver);
             }
             let Ok(event) = Event::default().json_data(&now.track) else { return };
             let over = delivery::is_end(&now.track.status);

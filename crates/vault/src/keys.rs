@@ -2,7 +2,7 @@
 //! changes they are wrapped by both, so that whichever is in place opens them.
 
 use crate::cipher::{Cipher, Hasher, Secret, decode, encode, joined, random_secret};
-use crate::{Error, Settings, files};
+use crate::{DataKeyState, Error, RootState, Settings, files};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,17 @@ impl Keys {
         let mut data = self.data.clone();
         data.push(Arc::new(DataKey::made_now(number)?));
         Ok(Keys::new(self.blind_secret.clone(), data))
+    }
+
+    /// The same without some data keys; the one that seals stays.
+    pub(crate) fn without(&self, retired: &[u32]) -> Keys {
+        let current = self.current().number;
+        let stays = |key: &&Arc<DataKey>| key.number == current || !retired.contains(&key.number);
+        Keys::new(self.blind_secret.clone(), self.data.iter().filter(stays).cloned().collect())
+    }
+
+    pub(crate) fn states(&self) -> Vec<DataKeyState> {
+        self.data.iter().map(|key| DataKeyState { number: key.number, made_at_ms: key.made_at_ms }).collect()
     }
 }
 
@@ -145,6 +156,8 @@ fn data_name(number: u32) -> String {
 /// The file of the keys, and who may open it.
 pub(crate) struct KeyFile {
     path: PathBuf,
+    /// The file of the root key, whoever holds it.
+    root: PathBuf,
     /// All root keys that open what is written from now on; the newest is the last.
     roots: Vec<Root>,
     /// The vault's own root key; none where an operator holds it.
@@ -157,8 +170,13 @@ impl KeyFile {
     /// Makes the first keys of a new vault.
     pub(crate) fn make(settings: &Settings, root: Root) -> Result<(KeyFile, Keys), Error> {
         let keys = Keys::new(random_secret()?, vec![Arc::new(DataKey::made_now(1)?)]);
-        let file =
-            KeyFile { path: path(&settings.folder), roots: vec![root], own_root: own_root(settings), pending: false };
+        let file = KeyFile {
+            path: path(&settings.folder),
+            root: root_path(settings),
+            roots: vec![root],
+            own_root: own_root(settings),
+            pending: false,
+        };
         file.write(&keys)?;
         Ok((file, keys))
     }
@@ -166,19 +184,14 @@ impl KeyFile {
     pub(crate) fn open(settings: &Settings) -> Result<(KeyFile, Keys), Error> {
         let path = path(&settings.folder);
         let root = read_root(settings)?;
-        let bytes = files::at(&path, fs::read(&path))?;
-        let damaged = |why: String| Error::Damaged { path: path.clone(), why };
-        let written: Written = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if written.format != FORMAT {
-            return Err(damaged(format!("it has format {}, this version knows {FORMAT}", written.format)));
-        }
+        let written = read_written(&path)?;
         let found = written.wrapped.iter().position(|wrapped| wrapped.root == root.id);
         let at = found.ok_or_else(|| Error::WrongRoot { key: root_path(settings), folder: settings.folder.clone() })?;
         let keys = written.wrapped[at].open(&root, &path)?;
         let own_root = own_root(settings);
         // An operator may still have to put the newest in place; a change of the vault's own was cut off by a crash.
         let pending = own_root.is_none() && at + 1 < written.wrapped.len();
-        let file = KeyFile { path, roots: vec![root], own_root, pending };
+        let file = KeyFile { path, root: root_path(settings), roots: vec![root], own_root, pending };
         if !pending && written.wrapped.len() > 1 {
             file.write(&keys)?;
         }
@@ -213,6 +226,75 @@ impl KeyFile {
     }
 }
 
+impl KeyFile {
+    /// Changes the root key: to a new one of the vault's own, or to the one that the operator put beside his.
+    pub(crate) fn change_root_in_place(&mut self, keys: &Keys) -> Result<(), Error> {
+        if self.own_root.is_some() {
+            return self.change_root(keys, &*random_secret()?);
+        }
+        let next = self.next_root();
+        if !files::is_there(&next)? {
+            return Err(Error::NoNextRoot(next));
+        }
+        // An earlier change may be at its end, which nobody has seen yet.
+        self.settle_root(keys)?;
+        let (in_place, new) = (read_root_at(&self.root)?, read_root_at(&next)?);
+        if new.id == in_place.id {
+            return Err(Error::SameRoot(next));
+        }
+        if self.roots.iter().all(|known| known.id != in_place.id) {
+            // What is written would be shut to the one that is in place.
+            let folder = self.path.parent().unwrap_or(&self.path).to_owned();
+            return Err(Error::WrongRoot { key: self.root.clone(), folder });
+        }
+        self.change_root(keys, &new.secret)
+    }
+
+    /// Ends a change of the operator's root key, once he has put the new one in place: the former ones open nothing any
+    /// more. True if that is so now.
+    pub(crate) fn settle_root(&mut self, keys: &Keys) -> Result<bool, Error> {
+        if !self.is_pending() {
+            return Ok(false);
+        }
+        let root = read_root_at(&self.root)?;
+        let written = read_written(&self.path)?;
+        let Some(newest) = written.wrapped.last().filter(|newest| newest.root == root.id) else { return Ok(false) };
+        // Never shut the others out before it was seen that this one opens everything.
+        newest.open(&root, &self.path)?;
+        self.roots = vec![root];
+        self.pending = false;
+        self.write(keys)?;
+        Ok(true)
+    }
+
+    pub(crate) fn root_state(&self) -> RootState {
+        let held_in = self.own_root.is_none().then(|| self.root.clone());
+        RootState { next_in: held_in.is_some().then(|| self.next_root()), held_in, is_pending: self.is_pending() }
+    }
+
+    /// The operator has yet to put a new root key in place.
+    fn is_pending(&self) -> bool {
+        self.own_root.is_none() && (self.pending || self.roots.len() > 1)
+    }
+
+    /// Where an operator puts the root key that is to follow.
+    fn next_root(&self) -> PathBuf {
+        let mut next = self.root.as_os_str().to_owned();
+        next.push(".new");
+        next.into()
+    }
+}
+
+fn read_written(path: &Path) -> Result<Written, Error> {
+    let bytes = files::at(path, fs::read(path))?;
+    let damaged = |why: String| Error::Damaged { path: path.to_owned(), why };
+    let written: Written = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    match written.format {
+        FORMAT => Ok(written),
+        other => Err(damaged(format!("it has format {other}, this version knows {FORMAT}"))),
+    }
+}
+
 pub(crate) fn path(folder: &Path) -> PathBuf {
     folder.join("keys.json")
 }
@@ -232,12 +314,15 @@ pub(crate) fn make_root(settings: &Settings) -> Result<Root, Error> {
 }
 
 fn read_root(settings: &Settings) -> Result<Root, Error> {
-    let path = root_path(settings);
-    if !files::is_there(&path)? {
-        return Err(Error::RootMissing(path));
+    read_root_at(&root_path(settings))
+}
+
+fn read_root_at(path: &Path) -> Result<Root, Error> {
+    if !files::is_there(path)? {
+        return Err(Error::RootMissing(path.to_owned()));
     }
-    let bytes = Zeroizing::new(files::at(&path, fs::read(&path))?);
-    Root::new(secret_in(&bytes).ok_or(Error::NoRootKey(path))?)
+    let bytes = Zeroizing::new(files::at(path, fs::read(path))?);
+    Root::new(secret_in(&bytes).ok_or_else(|| Error::NoRootKey(path.to_owned()))?)
 }
 
 fn root_path(settings: &Settings) -> PathBuf {

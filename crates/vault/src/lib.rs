@@ -15,12 +15,16 @@
 //!   only grows. Erasing does not change sealed text that is elsewhere; it ends that any vault with this `erased` opens
 //!   it. Whoever holds an old copy of the text *and* of the keys is not stopped by it;
 //! - a file of the vault is there whole or not at all, and what was acknowledged survives a crash;
-//! - keys that are lost are never replaced by new ones in silence.
+//! - keys that are lost are never replaced by new ones in silence;
+//! - whatever moment a change of the root key is cut off at, the root key that is in place opens the vault.
 
 mod cipher;
 mod erased;
 mod files;
 mod keys;
+mod rotation;
+
+pub use rotation::{DataKeyState, RootState};
 
 use cipher::{decode, encode};
 use erased::ErasedFile;
@@ -55,7 +59,9 @@ pub enum Error {
     #[error("the sealed text does not belong here: it was changed, or sealed for another person or place")]
     Tampered,
     /// The vault has no data key of this number.
-    #[error("the vault has no data key {0}: its folder is older than the text, or of another vault")]
+    #[error(
+        "the vault has no data key {0}: it was retired, or the vault's folder is older than the text or of another vault"
+    )]
     UnknownKey(u32),
     /// The root key is not the one that the vault's keys are wrapped by.
     #[error("{}: this is not the root key of the vault in {}", key.display(), folder.display())]
@@ -74,6 +80,12 @@ pub enum Error {
     /// The root key was changed, and the vault was opened by the former one.
     #[error("a change of the root key is not finished: open the vault by the new one, or change it again")]
     RootPending,
+    /// The operator holds the root key, and has put no new one beside it.
+    #[error("{}: put the new root key there (32 bytes, or 64 hexadecimal digits), and keep the old one in place", .0.display())]
+    NoNextRoot(PathBuf),
+    /// The root key that is to follow is the one in place.
+    #[error("{}: this is the root key that is in place; make a new one", .0.display())]
+    SameRoot(PathBuf),
     /// A file of the vault is damaged, or missing where others are there.
     #[error("{}: {why}", path.display())]
     Damaged {
@@ -202,40 +214,6 @@ impl Vault {
     pub fn is_erased(&self, person: &str) -> bool {
         let mark = self.mark(person);
         self.0.erased.read().contains(&mark)
-    }
-
-    /// Makes a new data key and says its number. What is sealed from now on is sealed by it; older ones stay for reading.
-    /// Do it long before 2^32 seals by one key: nonces are random.
-    ///
-    /// # Errors
-    /// The file cannot be written, or a change of the root key is not finished. The former key stays in use then.
-    pub fn rotate(&self) -> Result<u32, Error> {
-        let desk = self.0.desk.lock();
-        let keys = self.keys().with_new()?;
-        let number = keys.current().number;
-        desk.keys.write(&keys)?;
-        *self.0.keys.write() = Arc::new(keys);
-        tracing::info!(key = number, "the vault has a new data key");
-        Ok(number)
-    }
-
-    /// Wraps all keys by another root key. Sealed text stays as it is, and nobody waits. The vault's own `root.key` is
-    /// replaced. Where an operator holds the root key, both open the vault from now on, until it is opened by the new one:
-    /// the operator puts the new one in place afterwards.
-    ///
-    /// # Errors
-    /// A file cannot be written. The root key that is in place, whichever it is, opens the vault all the same.
-    pub fn rotate_root(&self, new_root: &[u8; 32]) -> Result<(), Error> {
-        let mut desk = self.0.desk.lock();
-        let keys = self.keys();
-        desk.keys.change_root(&keys, new_root)?;
-        tracing::info!("the vault's keys are wrapped by another root key");
-        Ok(())
-    }
-
-    /// The number of the data key that seals now.
-    pub fn current_key(&self) -> u32 {
-        self.keys().current().number
     }
 
     /// The number of the data key that sealed this text: one below [`Vault::current_key`] means that it may be sealed

@@ -123,6 +123,78 @@ fn an_operators_root_key_is_changed_in_two_steps_and_both_open_the_vault_between
 }
 
 #[test]
+fn an_operators_new_root_key_is_taken_from_beside_his_own_and_settled_without_a_restart() {
+    let (folder, keys) = (tempdir().unwrap(), tempdir().unwrap());
+    let (root, next) = (keys.path().join("root"), keys.path().join("root.new"));
+    fs::write(&root, [1; 32]).unwrap();
+    let vault = Vault::open_with(&held(folder.path(), &root)).unwrap();
+    let sealed = vault.seal(ALICE, EMAIL, "text").unwrap();
+    let none = error(vault.rotate_root_in_place());
+    assert!(matches!(none, Error::NoNextRoot(_)) && none.to_string().contains("root.new"), "{none}");
+    fs::write(&next, [1; 32]).unwrap();
+    assert!(matches!(error(vault.rotate_root_in_place()), Error::SameRoot(_)));
+    assert!(!vault.root_state().is_pending);
+
+    fs::write(&next, "02".repeat(32)).unwrap();
+    let state = vault.rotate_root_in_place().unwrap();
+    assert_eq!(
+        (state.held_in.as_deref(), state.next_in.as_deref(), state.is_pending),
+        (Some(&*root), Some(&*next), true)
+    );
+    assert!(!vault.settle_root().unwrap(), "the old one is in place");
+    drop(vault);
+    // A restart in between: the node knows the old one only, and settles all the same.
+    let vault = Vault::open_with(&held(folder.path(), &root)).unwrap();
+    assert!(vault.root_state().is_pending);
+    assert!(matches!(error(vault.rotate()), Error::RootPending), "it would shut the new one out");
+    fs::rename(&next, &root).unwrap();
+    fs::write(&next, [2; 32]).unwrap();
+    assert!(
+        matches!(error(vault.rotate_root_in_place()), Error::SameRoot(_)),
+        "and the first change is seen to be done"
+    );
+    assert!(!vault.root_state().is_pending);
+    fs::write(&next, [3; 32]).unwrap();
+    vault.rotate_root_in_place().unwrap();
+    fs::rename(&next, &root).unwrap();
+    assert!(vault.settle_root().unwrap());
+    assert!(!vault.root_state().is_pending && !vault.settle_root().unwrap());
+    assert_eq!(vault.rotate().unwrap(), 2);
+    drop(vault);
+    opens(&Vault::open_with(&held(folder.path(), &root)).unwrap(), &sealed, "text");
+    fs::write(&root, [1; 32]).unwrap();
+    assert!(matches!(error(Vault::open_with(&held(folder.path(), &root))), Error::WrongRoot { .. }));
+}
+
+#[test]
+fn the_vaults_own_root_key_is_changed_in_place() {
+    let (folder, vault) = new_vault();
+    let old = fs::read(folder.path().join("root.key")).unwrap();
+    let sealed = vault.seal(ALICE, EMAIL, "text").unwrap();
+    let state = vault.rotate_root_in_place().unwrap();
+    assert_eq!((state.held_in, state.is_pending), (None, false));
+    drop(vault);
+    assert_ne!(fs::read(folder.path().join("root.key")).unwrap(), old);
+    opens(&Vault::open(folder.path()).unwrap(), &sealed, "text");
+}
+
+#[test]
+fn a_retired_data_key_opens_nothing_and_its_number_does_not_come_back() {
+    let (folder, vault) = new_vault();
+    let first = vault.seal(ALICE, EMAIL, "first").unwrap();
+    vault.rotate().unwrap();
+    let second = vault.seal(ALICE, EMAIL, "second").unwrap();
+    vault.rotate().unwrap();
+    assert_eq!(vault.retire(&[1, 3, 7]).unwrap(), [1], "3 seals, 7 never was");
+    drop(vault);
+    let vault = Vault::open(folder.path()).unwrap();
+    assert!(matches!(error(vault.open_sealed(ALICE, EMAIL, &first)), Error::UnknownKey(1)));
+    opens(&vault, &second, "second");
+    assert_eq!(vault.data_keys().iter().map(|key| key.number).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(vault.rotate().unwrap(), 4);
+}
+
+#[test]
 fn a_wrong_or_missing_root_key_is_told_and_changes_nothing() {
     let (folder, vault) = new_vault();
     let sealed = vault.seal(ALICE, EMAIL, "text").unwrap();

@@ -2,22 +2,23 @@
 
 import { type ReactNode, useEffect, useRef } from 'react';
 import { Frame } from '../page/Frame';
-import { mayChange, type Section, sectionsOf } from '../session/may';
-import { pageAddress } from '../session/route';
+import { GROUPS, mayChange, maySee, sectionsOf } from '../session/may';
+import { type AdminPlace, pageAddress } from '../session/route';
 import type { Person } from '../session/session';
 import { strings } from '../strings';
 import { ApiKeys } from './ApiKeys';
 import { Audit } from './Audit';
-import { Devices } from './Devices';
+import { Credentials } from './Credentials';
+import { isRecordName } from './definitions';
+import { RecordPage } from './RecordPage';
 import { Records } from './Records';
-import { RECORDS } from './records';
 import { Users } from './Users';
 
 const words = strings.admin;
 
-export function AdminPage({ me, section }: { me: Person; section: Section | null }) {
+export function AdminPage({ me, place }: { me: Person; place: AdminPlace }) {
   const sections = sectionsOf(me);
-  const shown = sections.find((one) => one === section) ?? sections[0];
+  const shown = sections.find((one) => one === place.section) ?? sections[0];
   const nav = useRef<HTMLElement>(null);
   // On narrow pages the sections are a row that scrolls.
   // biome-ignore lint/correctness/useExhaustiveDependencies: another section is current
@@ -29,17 +30,26 @@ export function AdminPage({ me, section }: { me: Person; section: Section | null
       {shown ? (
         <div className="admin">
           <nav aria-label={words.title} ref={nav}>
-            {sections.map((one) => (
-              <a
-                key={one}
-                href={pageAddress({ name: 'admin', section: one })}
-                aria-current={one === shown ? 'page' : undefined}
-              >
-                {words.sections[one]}
-              </a>
-            ))}
+            {GROUPS.map(({ name, sections }) => {
+              const seen = sections.filter((one) => maySee(me, one));
+              if (seen.length === 0) return null;
+              return (
+                <div key={name} className="group">
+                  <small className="quiet">{words.groups[name]}</small>
+                  {seen.map((one) => (
+                    <a
+                      key={one}
+                      href={pageAddress({ name: 'admin', section: one })}
+                      aria-current={one === shown ? 'page' : undefined}
+                    >
+                      {words.sections[one]}
+                    </a>
+                  ))}
+                </div>
+              );
+            })}
           </nav>
-          <section aria-label={words.sections[shown]}>{contents(shown, me)}</section>
+          <section aria-label={words.sections[shown]}>{contents(me, { ...place, section: shown })}</section>
         </div>
       ) : (
         <p className="blank quiet">{words.nothing}</p>
@@ -48,18 +58,18 @@ export function AdminPage({ me, section }: { me: Person; section: Section | null
   );
 }
 
-function contents(section: Section, me: Person): ReactNode {
-  const change = mayChange(me, section);
+function contents(me: Person, { section, id, asked = '' }: AdminPlace): ReactNode {
   switch (section) {
     case 'users':
-      return <Users me={me} change={change} />;
+      return <Users me={me} change={mayChange(me, section)} />;
     case 'keys':
       return <ApiKeys me={me} />;
-    case 'devices':
-      return <Devices />;
+    case 'credentials':
+      return <Credentials me={me} asked={asked} />;
     case 'audit':
       return <Audit />;
-    default:
-      return <Records key={section} kind={RECORDS[section]} change={change} />;
   }
+  if (!section || !isRecordName(section)) return null;
+  if (id) return <RecordPage key={`${section}/${id}`} me={me} section={section} id={id} />;
+  return <Records key={section} me={me} section={section} asked={asked} />;
 }

@@ -25,7 +25,7 @@ export function ApiKeys({ me }: { me: Me }) {
   const [open, setOpen] = useState<Open | null>(null);
   const [secret, setSecret] = useState<Secret | null>(null);
   const list = useList<ApiKey>('api-keys');
-  const fleets = useFleets();
+  const fleets = useFleets(me);
   const add = { label: strings.admin.add(one), act: () => setOpen({ what: 'new' }) };
   const actions = (key: ApiKey): Action[] => [
     { label: words.rotate, act: () => setOpen({ what: 'rotate', key }) },

@@ -18,20 +18,7 @@ export function Head({ title, add, search, children }: Props) {
   return (
     <div className="list-head">
       <h2>{title}</h2>
-      {search && (
-        <OutlinedInput
-          size="small"
-          value={search.text}
-          placeholder={words.search}
-          inputProps={{ 'aria-label': `${words.search}: ${title}`, type: 'search', spellCheck: false }}
-          onChange={(event) => search.onText(event.target.value)}
-          startAdornment={
-            <InputAdornment position="start">
-              <SearchIcon size={16} />
-            </InputAdornment>
-          }
-        />
-      )}
+      {search && <Search title={title} {...search} />}
       {children}
       {add && (
         <Button variant="contained" startIcon={<PlusIcon size={16} />} onClick={add.act}>
@@ -39,5 +26,28 @@ export function Head({ title, add, search, children }: Props) {
         </Button>
       )}
     </div>
+  );
+}
+
+interface SearchProps {
+  title: string;
+  text: string;
+  onText: (text: string) => void;
+}
+
+export function Search({ title, text, onText }: SearchProps) {
+  return (
+    <OutlinedInput
+      size="small"
+      value={text}
+      placeholder={words.search}
+      inputProps={{ 'aria-label': `${words.search}: ${title}`, type: 'search', spellCheck: false }}
+      onChange={(event) => onText(event.target.value)}
+      startAdornment={
+        <InputAdornment position="start">
+          <SearchIcon size={16} />
+        </InputAdornment>
+      }
+    />
   );
 }

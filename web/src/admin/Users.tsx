@@ -9,9 +9,12 @@ import { FormDialog } from '../page/Form';
 import { type Choice, changedBody, type Field, type Fields, newBody } from '../page/fields';
 import { type Secret, SecretDialog } from '../page/Secret';
 import { type Action, Nothing, Table } from '../page/Table';
+import { may } from '../session/may';
 import type { Person as LoggedIn } from '../session/session';
 import { strings } from '../strings';
+import { RESOURCES, type RecordName } from './definitions';
 import { Head } from './Head';
+import { lookupOf } from './names';
 import { fleetsOf, reachFields, reachSent } from './reach';
 import { useFleets, useList, usePaused } from './useList';
 
@@ -28,7 +31,7 @@ export function Users({ me, change: mayChange }: { me: LoggedIn; change: boolean
   const [text, setText] = useState('');
   const search = usePaused(text.trim());
   const list = useList<User>('users', { search });
-  const fleets = useFleets();
+  const fleets = useFleets(me);
 
   const actions = (user: User): Action[] => {
     const act = (what: Doing) => () => setOpen({ what, user });
@@ -87,7 +90,7 @@ export function Users({ me, change: mayChange }: { me: LoggedIn; change: boolean
         note: words.passwordText,
         parts: [{ label: strings.account.oneTimePassword, text: one_time_password }],
       });
-    const fields = userFields(fleets);
+    const fields = userFields(me, fleets);
     if (open.what === 'new') {
       const make = async (body: Fields) =>
         shown(String(body.email), await then(change<MadeUser>('POST', 'users', body)));
@@ -193,7 +196,9 @@ const PEOPLE = [
   'system_admin',
 ] as const satisfies readonly Role[];
 
-function userFields(fleets: readonly Choice[]): Field[] {
+function userFields(me: LoggedIn, fleets: readonly Choice[]): Field[] {
+  const found = (resource: RecordName): Pick<Field, 'kind' | 'lookup'> =>
+    may(me, RESOURCES[resource].read) ? { kind: 'lookup', lookup: () => lookupOf(resource) } : { kind: 'text' };
   return [
     { name: 'email', label: words.email, kind: 'email', required: true },
     { name: 'name', label: strings.admin.name, kind: 'text', required: true },
@@ -205,7 +210,7 @@ function userFields(fleets: readonly Choice[]): Field[] {
       choices: PEOPLE.map((role) => ({ value: role, label: strings.roles[role] })),
     },
     ...reachFields(fleets),
-    { name: 'driver_id', label: words.driver, kind: 'text', help: words.driverHelp },
-    { name: 'customer_id', label: words.customer, kind: 'text', help: words.customerHelp },
+    { name: 'driver_id', label: words.driver, ...found('drivers'), help: words.driverHelp },
+    { name: 'customer_id', label: words.customer, ...found('customers'), help: words.customerHelp },
   ];
 }

@@ -2,11 +2,12 @@
 
 import { useCallback, useEffect, useState } from 'react';
 import { address, type Listed, type Parameters, readList } from '../api/client';
-import type { Fleet } from '../api/types';
+import type { Fleet, Me } from '../api/types';
 import type { Choice } from '../page/fields';
 import { type Answered, useAnswer } from '../page/useAnswer';
+import { may } from '../session/may';
 
-const PAGE_ROWS = 25;
+export const PAGE_ROWS = 25;
 const TYPING_MS = 300;
 /** More fleets than that are not offered but typed. */
 const FLEETS_MAX = 200;
@@ -34,10 +35,11 @@ export function usePaused(text: string): string {
   return paused;
 }
 
+const NO_FLEETS = async (): Promise<Listed<Fleet>> => ({ rows: [], pagination: null, next: null });
 const askFleets = (signal: AbortSignal) => readList<Fleet>(address('fleets', { limit: FLEETS_MAX }), signal);
 
 /** The fleets within reach as choices; none while they are not known. */
-export function useFleets(): Choice[] {
-  const { data } = useAnswer(askFleets);
+export function useFleets(me: Me): Choice[] {
+  const { data } = useAnswer(may(me, 'fleet.read') ? askFleets : NO_FLEETS);
   return data?.rows.map(({ id, name }) => ({ value: id, label: name || id })) ?? [];
 }

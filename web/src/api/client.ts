@@ -81,6 +81,12 @@ export async function change<Data>(method: Method, path: string, sent?: unknown,
   return opened(await body<Envelope<Data>>(await send(address(path), request)));
 }
 
+/** Sends a text of another type: a file. */
+export async function sendText<Data>(path: string, text: string | Blob, type: string): Promise<Data> {
+  const headers = { 'X-Drover-Request': '1', 'content-type': type };
+  return opened(await body<Envelope<Data>>(await send(address(path), { method: 'POST', headers, body: text })));
+}
+
 async function send(url: string, request: RequestInit): Promise<Response> {
   let answer: Response;
   try {

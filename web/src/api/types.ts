@@ -71,3 +71,9 @@ export type Fleet = Schemas['Fleet'];
 export type AuditEntry = Schemas['AuditEntry'];
 
 export type AuditVerdict = Schemas['AuditVerdict'];
+
+export type ImportReport = Schemas['ImportReport'];
+
+export type DeliveryEvent = Schemas['DeliveryEvent'];
+
+export type ErasureReport = Schemas['ErasureReport'];

@@ -1,24 +1,17 @@
-// A dialog with a form from a list of fields. What the node says against a field stands at that field.
+// A dialog with a form from a list of fields. What is wrong with a field, here or by the node's word, stands at it.
 
-import {
-  Button,
-  Checkbox,
-  Dialog,
-  DialogActions,
-  DialogContent,
-  DialogTitle,
-  FormControlLabel,
-  MenuItem,
-  TextField,
-} from '@mui/material';
+import { Button, Dialog, DialogActions, DialogContent, DialogTitle, useMediaQuery } from '@mui/material';
 import { type FormEvent, useState } from 'react';
 import type { Problem } from '../api/client';
 import { strings } from '../strings';
-import { type Field, type Fields, missing, startValues, type Values } from './fields';
+import { type Field, type Fields, firstWrong, startValues, type Values, type Wrong } from './fields';
+import { Inputs } from './Input';
 import { Trouble } from './Trouble';
 import { useChange } from './useAnswer';
 
 const words = strings.page;
+/** More fields than that stand side by side where there is room. */
+const NARROW_FIELDS = 6;
 
 interface Props {
   title: string;
@@ -26,42 +19,45 @@ interface Props {
   fields: readonly Field[];
   /** What is changed; nothing when something is made. */
   record?: Fields | null;
+  /** What a new one starts with. */
+  start?: Fields | null;
   submit?: string;
   onSend: (values: Values, before: Values) => Promise<unknown>;
   onClose: () => void;
 }
 
-export function FormDialog({ title, text, fields, record = null, submit = words.save, onSend, onClose }: Props) {
-  const [before] = useState(() => startValues(fields, record ?? {}));
+export function FormDialog(props: Props) {
+  const { title, text, fields, record = null, start = null, submit = words.save, onSend, onClose } = props;
+  const [before] = useState(() => ({ ...startValues(fields, record), ...startValues(given(fields, start), start) }));
   const [values, setValues] = useState(before);
-  const [empty, setEmpty] = useState<Field | undefined>();
+  const [wrong, setWrong] = useState<Wrong | undefined>();
   const { busy, problem, run } = useChange();
   const shown = fields.filter(({ onlyNew }) => record === null || !onlyNew);
-  const atField = shown.some(({ name }) => name === problem?.details?.field);
+  const said = wrong ? { at: wrong.at, text: wordsOf(wrong) } : saidOf(problem, shown);
+  const narrow = useMediaQuery('(max-width: 600px)');
+  const wide = shown.length > NARROW_FIELDS;
 
   const send = async (event: FormEvent) => {
     event.preventDefault();
-    const gap = missing(shown, values);
-    setEmpty(gap);
-    if (!gap && (await run(() => onSend(values, before)))) onClose();
+    const found = firstWrong(shown, values);
+    setWrong(found);
+    if (!found && (await run(() => onSend(values, before)))) onClose();
   };
   return (
-    <Dialog open onClose={busy ? undefined : onClose} fullWidth maxWidth="xs" aria-label={title}>
+    <Dialog
+      open
+      onClose={busy ? undefined : onClose}
+      fullWidth
+      fullScreen={narrow && wide}
+      maxWidth={wide ? 'sm' : 'xs'}
+      aria-label={title}
+    >
       <form onSubmit={send} noValidate>
         <DialogTitle>{title}</DialogTitle>
-        <DialogContent className="form">
+        <DialogContent className={wide ? 'form wide-form' : 'form'}>
           {text && <p className="quiet">{text}</p>}
-          {shown.map((field, at) => (
-            <Input
-              key={field.name}
-              field={field}
-              value={values[field.name]!}
-              wrong={empty === field ? words.required : wrongOf(problem, field)}
-              first={at === 0}
-              onChange={(value) => setValues({ ...values, [field.name]: value })}
-            />
-          ))}
-          {problem && !atField && <Trouble problem={problem} />}
+          <Inputs fields={shown} values={values} said={said} first onChange={setValues} />
+          {problem && !wrong && !said && <Trouble problem={problem} />}
         </DialogContent>
         <DialogActions>
           <Button color="inherit" onClick={onClose} disabled={busy}>
@@ -76,87 +72,30 @@ export function FormDialog({ title, text, fields, record = null, submit = words.
   );
 }
 
-function wrongOf(problem: Problem | null, { name }: Field): string | null {
-  return problem?.details?.field === name ? problem.message : null;
+function given(fields: readonly Field[], start: Fields | null): Field[] {
+  return fields.filter(({ name }) => start !== null && name in start);
 }
 
-interface InputProps {
-  field: Field;
-  value: Values[string];
-  wrong: string | null;
-  first: boolean;
-  onChange: (value: Values[string]) => void;
-}
-
-const INPUT_TYPES: Partial<Record<Field['kind'], string>> = {
-  email: 'email',
-  number: 'number',
-  moment: 'datetime-local',
-};
-
-function Input({ field, value, wrong, first, onChange }: InputProps) {
-  const { name, label, kind, required = false, help, choices = [], min, max } = field;
-  if (kind === 'flag') {
-    const box = <Checkbox checked={value === true} onChange={(_, checked) => onChange(checked)} autoFocus={first} />;
-    return <FormControlLabel control={box} label={label} />;
+function wordsOf({ what, limit }: Wrong): string {
+  switch (what) {
+    case 'required':
+      return words.required;
+    case 'json':
+      return words.notJson;
+    case 'whole':
+      return words.notWhole;
+    case 'least':
+      return words.atLeast(limit!);
+    case 'most':
+      return words.atMost(limit!);
   }
-  if (kind === 'choices') return <Choices {...{ field, value, wrong, onChange }} />;
-  return (
-    <TextField
-      size="small"
-      fullWidth
-      name={name}
-      label={label}
-      required={required}
-      value={value}
-      autoFocus={first}
-      select={kind === 'choice'}
-      multiline={kind === 'long'}
-      minRows={2}
-      error={wrong !== null}
-      helperText={wrong ?? help}
-      type={INPUT_TYPES[kind] ?? 'text'}
-      slotProps={{
-        htmlInput: { min, max, step: 'any', autoComplete: 'off', spellCheck: kind === 'long' },
-        inputLabel: kind === 'moment' ? { shrink: true } : {},
-      }}
-      onChange={(event) => onChange(event.target.value)}
-    >
-      {!required && <MenuItem value="">{words.none}</MenuItem>}
-      {choices.map((choice) => (
-        <MenuItem key={choice.value} value={choice.value}>
-          {choice.label}
-        </MenuItem>
-      ))}
-    </TextField>
-  );
 }
 
-/** Any number of things from a list. */
-function Choices({ field, value, wrong, onChange }: Omit<InputProps, 'first'>) {
-  const chosen = value as readonly string[];
-  const toggle = (one: string, on: boolean) =>
-    onChange(on ? [...chosen, one] : chosen.filter((other) => other !== one));
-  return (
-    <fieldset className="choices">
-      <legend>{field.label}</legend>
-      {field.help && <p className="quiet">{field.help}</p>}
-      {wrong && <p role="alert">{wrong}</p>}
-      <div>
-        {field.choices?.map((choice) => (
-          <FormControlLabel
-            key={choice.value}
-            label={choice.label}
-            control={
-              <Checkbox
-                size="small"
-                checked={chosen.includes(choice.value)}
-                onChange={(_, on) => toggle(choice.value, on)}
-              />
-            }
-          />
-        ))}
-      </div>
-    </fieldset>
-  );
+/** What the node said, if it is about a field that is shown: `stops[2].latitude` is the third item's. */
+function saidOf(problem: Problem | null, shown: readonly Field[]): { at: string; text: string } | null {
+  const at = problem?.details?.field?.replace(/\[(\d+)\]/g, '.$1');
+  if (!problem || !at) return null;
+  const field = shown.find(({ name }) => name === at || at.startsWith(`${name}.`));
+  if (!field) return null;
+  return { at: field.kind === 'list' ? at : field.name, text: problem.message };
 }

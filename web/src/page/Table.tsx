@@ -1,6 +1,6 @@
 // A list as a table; on narrow pages each row is a card. Draws loading, nothing and failed as well.
 
-import { Button, IconButton, LinearProgress, Menu, MenuItem, Skeleton } from '@mui/material';
+import { Button, IconButton, LinearProgress, Menu, MenuItem, Skeleton, TableSortLabel } from '@mui/material';
 import { type ReactNode, useState } from 'react';
 import type { Listed, Problem } from '../api/client';
 import type { Pagination } from '../api/types';
@@ -15,6 +15,14 @@ const SKELETON_ROWS = ['a', 'b', 'c', 'd'];
 export interface Column<Row> {
   label: string;
   cell: (row: Row) => ReactNode;
+  /** What the list is sorted by under this head. */
+  sort?: string;
+}
+
+/** How a list is sorted: `-date`, and how it becomes sorted otherwise. */
+export interface Sorting {
+  by: string;
+  onSort: (by: string) => void;
 }
 
 export interface Action {
@@ -32,6 +40,7 @@ interface Props<Row> {
   actions?: (row: Row) => Action[];
   empty: ReactNode;
   onPage?: (page: number) => void;
+  sorting?: Sorting;
 }
 
 export function Table<Row>(props: Props<Row>) {
@@ -46,9 +55,7 @@ export function Table<Row>(props: Props<Row>) {
         <thead>
           <tr>
             {columns.map((column) => (
-              <th key={column.label} scope="col">
-                {column.label}
-              </th>
+              <ColumnHead key={column.label} column={column} {...(props.sorting ? { sorting: props.sorting } : {})} />
             ))}
             {props.actions && <td />}
           </tr>
@@ -63,6 +70,24 @@ export function Table<Row>(props: Props<Row>) {
       </table>
       {data?.pagination && onPage && <Pager {...data.pagination} onPage={onPage} />}
     </div>
+  );
+}
+
+function ColumnHead<Row>({ column: { label, sort }, sorting }: { column: Column<Row>; sorting?: Sorting }) {
+  if (!sort || !sorting) return <th scope="col">{label}</th>;
+  const { by, onSort } = sorting;
+  const down = by === `-${sort}`;
+  const active = by === sort || down;
+  return (
+    <th scope="col" aria-sort={active ? (down ? 'descending' : 'ascending') : 'none'}>
+      <TableSortLabel
+        active={active}
+        direction={down ? 'desc' : 'asc'}
+        onClick={() => onSort(by === sort ? `-${sort}` : sort)}
+      >
+        {label}
+      </TableSortLabel>
+    </th>
   );
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { changedBody, type Field, missing, newBody, startValues } from './fields';
+import { changedBody, type Field, firstWrong, newBody, startValues } from './fields';
 
 const FIELDS: Field[] = [
   { name: 'id', label: 'Id', kind: 'text', onlyNew: true },
@@ -11,7 +11,7 @@ const FIELDS: Field[] = [
   { name: 'all', label: 'All', kind: 'flag' },
   { name: 'window_end', label: 'Not after', kind: 'moment' },
 ];
-const EMPTY = startValues(FIELDS, {});
+const EMPTY = startValues(FIELDS, null);
 
 describe('a new record', () => {
   it('starts with the first choice of what is required, and with nothing else', () => {
@@ -26,10 +26,52 @@ describe('a new record', () => {
   });
 
   it('misses what is required and empty or blank', () => {
-    expect(missing(FIELDS, EMPTY)?.name).toBe('plate');
-    expect(missing(FIELDS, { ...EMPTY, plate: '  ' })?.name).toBe('plate');
-    expect(missing(FIELDS, { ...EMPTY, plate: 'AA' })).toBeUndefined();
-    expect(missing([{ ...FIELDS[5]!, required: true }], EMPTY)?.name).toBe('scopes');
+    expect(firstWrong(FIELDS, EMPTY)).toEqual({ at: 'plate', what: 'required' });
+    expect(firstWrong(FIELDS, { ...EMPTY, plate: '  ' })?.at).toBe('plate');
+    expect(firstWrong(FIELDS, { ...EMPTY, plate: 'AA' })).toBeUndefined();
+    expect(firstWrong([{ ...FIELDS[5]!, required: true }], EMPTY)?.at).toBe('scopes');
+  });
+
+  it('is told where a number is out of its limits, and what is no number of its sort', () => {
+    const field: Field = { name: 'n', label: 'N', kind: 'integer', min: 0, max: 5 };
+    const wrong = (n: string) => firstWrong([field], { n })?.what;
+    expect(['', '0', '5', '-1', '6', '1.5'].map(wrong)).toEqual([
+      ...[undefined, undefined, undefined, 'least', 'most', 'whole'],
+    ]);
+  });
+
+  it('starts with what the node takes where nothing is said', () => {
+    const field: Field = { name: 'status', label: 'Status', kind: 'choice', start: 'operational' };
+    expect(startValues([field], null)).toEqual({ status: 'operational' });
+    expect(startValues([field], { status: null })).toEqual({ status: '' });
+  });
+
+  it('may hold a JSON object, and lists of things with fields of their own', () => {
+    const json: Field = { name: 'attributes', label: 'More', kind: 'json' };
+    expect(['{"a":1}', '[1]', '{', '3', ''].map((attributes) => firstWrong([json], { attributes })?.what)).toEqual([
+      ...[undefined, 'json', 'json', 'json', undefined],
+    ]);
+    const stops: Field = {
+      ...{ name: 'stops', label: 'Stops', kind: 'list' },
+      items: [
+        { name: 'latitude', label: 'Latitude', kind: 'number', required: true, min: -90, max: 90 },
+        { name: 'name', label: 'Name', kind: 'text' },
+      ],
+    };
+    const values = startValues([stops, json], {
+      stops: [{ latitude: 41, name: null }, { latitude: 42 }],
+      attributes: {},
+    });
+    expect(newBody([stops, json], values)).toEqual({ stops: [{ latitude: 41 }, { latitude: 42 }], attributes: {} });
+    expect(changedBody([stops, json], values, values)).toEqual({});
+    const wrong = {
+      ...values,
+      stops: [
+        { latitude: '41', name: '' },
+        { latitude: '91', name: '' },
+      ],
+    };
+    expect(firstWrong([stops], wrong)).toEqual({ at: 'stops.1.latitude', what: 'most', limit: 90 });
   });
 });
 

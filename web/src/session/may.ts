@@ -1,30 +1,37 @@
-// Which pages somebody is shown. What is allowed is the node's to say, and it says it again on every request.
+// Which pages somebody is shown, and what is offered on them. What is allowed is the node's to say, and it says it again on
+// every request.
 
+import { RESOURCES, type RecordName, type Resource } from '../admin/definitions';
 import type { Me } from '../api/types';
 
-export const SECTIONS = [
-  'users',
-  'keys',
-  'devices',
-  'fleets',
-  'vehicles',
-  'drivers',
-  'customers',
-  'deliveries',
-  'audit',
+/** Sections in their order, in groups. */
+export const GROUPS = [
+  { name: 'orders', sections: ['deliveries', 'routes', 'customers'] },
+  {
+    name: 'fleet',
+    sections: [
+      'vehicles',
+      'drivers',
+      'assignments',
+      'maintenance',
+      'stations',
+      'depots',
+      'devices',
+      'fleets',
+      'organisations',
+    ],
+  },
+  { name: 'access', sections: ['users', 'keys', 'credentials', 'audit'] },
 ] as const;
-export type Section = (typeof SECTIONS)[number];
+export type Group = (typeof GROUPS)[number]['name'];
+export type Section = (typeof GROUPS)[number]['sections'][number];
+export const SECTIONS: readonly Section[] = GROUPS.flatMap<Section>(({ sections }) => sections);
 
-/** What reading and changing needs. */
-const NEEDS: Record<Section, readonly [read: string, write: string]> = {
+/** What reading and changing needs, beside the records, which say it themselves. */
+const NEEDS: Record<Exclude<Section, RecordName>, readonly [read: string, write: string]> = {
   users: ['users.read', 'users.write'],
   keys: ['keys.manage', 'keys.manage'],
-  devices: ['devices.manage', 'devices.manage'],
-  fleets: ['fleet.read', 'fleet.write'],
-  vehicles: ['fleet.read', 'fleet.write'],
-  drivers: ['fleet.read', 'fleet.write'],
-  customers: ['customers.read', 'customers.write'],
-  deliveries: ['orders.read', 'orders.write'],
+  credentials: ['devices.manage', 'devices.manage'],
   audit: ['audit.read', 'audit.read'],
 };
 
@@ -32,10 +39,33 @@ export function may(me: Me, permission: string): boolean {
   return me.permissions.includes(permission);
 }
 
+function needs(section: Section): readonly [read: string, write: string] {
+  if (section in NEEDS) return NEEDS[section as keyof typeof NEEDS];
+  const { read, write } = RESOURCES[section as RecordName];
+  return [read, write];
+}
+
+export function maySee(me: Me, section: Section): boolean {
+  return may(me, needs(section)[0]);
+}
+
 export function sectionsOf(me: Me): Section[] {
-  return SECTIONS.filter((section) => may(me, NEEDS[section][0]));
+  return SECTIONS.filter((section) => maySee(me, section));
+}
+
+/** Whether records of that sort may be made and removed. */
+export function mayMake(me: Me, { write, makeNeedsAll }: Resource): boolean {
+  return may(me, write) && (me.all_fleets || !makeNeedsAll);
 }
 
 export function mayChange(me: Me, section: Section): boolean {
-  return may(me, NEEDS[section][1]);
+  const all = !(section in NEEDS) && RESOURCES[section as RecordName].changeNeedsAll;
+  return may(me, needs(section)[1]) && (me.all_fleets || !all);
+}
+
+/** The statuses that somebody may move a delivery to from where it is. */
+export function nextSteps(me: Me, { transitions, write }: Resource, status: string): readonly string[] {
+  if (!transitions || !may(me, 'orders.status')) return [];
+  const next = transitions.next[status] ?? [];
+  return may(me, write) ? next : next.filter((to) => transitions.by_driver.includes(to));
 }

@@ -87,7 +87,7 @@ async fn list_device_tokens(
     if let Some(kind) = kind {
         tokens.retain(|token| token.kind == kind.name());
     }
-    Ok(page_of(tokens, query.page()))
+    page_of(tokens, query.page())
 }
 
 /// A device token to be made.
@@ -184,7 +184,7 @@ async fn list_certificates(
     let kind = query.kind()?;
     let mut all = auth.certificates(&caller);
     all.retain(|listed| query.wants(kind, device_of(listed)));
-    Ok(page_of(all.iter().map(CertificateView::from).collect(), query.page()))
+    page_of(all.iter().map(CertificateView::from).collect(), query.page())
 }
 
 /// A certificate to be issued.

@@ -50,7 +50,7 @@ async fn list_keys(
     Here(auth): Here<Auth>,
     caller: Caller,
     InQuery(query): InQuery<KeysQuery>,
-) -> Json<IdentityEnvelope<Vec<KeyView>>> {
+) -> Result<Json<IdentityEnvelope<Vec<KeyView>>>, Problem> {
     page_of(auth.keys(&caller), Page { page: query.page, limit: query.limit })
 }
 

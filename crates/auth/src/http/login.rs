@@ -194,7 +194,7 @@ async fn begin_oidc_login(
 }
 
 /// What the provider sends back.
-#[derive(Deserialize, IntoParams)]
+#[derive(Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct CallbackQuery {
     /// Which login it is.
@@ -207,22 +207,22 @@ struct CallbackQuery {
     error_description: Option<String>,
 }
 
-/// The provider sends the browser back here.
+/// The provider sends the browser back here. Whatever comes of it, a person looks at the answer: it leads to a page.
 #[utoipa::path(
     get, path = "/api/v1/auth/oidc/callback", tag = "login", params(CallbackQuery),
     responses(
         (status = 303, description = "logged in, to where the login began; or to `/?problem=` and one of `oidc_refused`, \
-            `unknown_user`, `provider_away`"),
-        (status = 422, body = ErrorEnvelope, description = "a value is not allowed"),
-        (status = 503, body = ErrorEnvelope, description = "the database is away")
+            `unknown_user`, `provider_away`, `registry_away`, `internal`")
     )
 )]
 async fn finish_oidc_login(
     Here(auth): Here<Auth>,
     whence: Whence,
     headers: HeaderMap,
-    InQuery(query): InQuery<CallbackQuery>,
-) -> Result<Response, Problem> {
+    query: Result<InQuery<CallbackQuery>, Problem>,
+) -> Response {
+    // What no provider sends is refused as what the provider refuses.
+    let query = query.map_or_else(|_| CallbackQuery::default(), |InQuery(query)| query);
     let binding = cookie(&headers, OIDC_COOKIE).unwrap_or_default();
     let state = query.state.as_deref().unwrap_or_default();
     let answer = match (&query.code, &query.error) {
@@ -231,13 +231,14 @@ async fn finish_oidc_login(
         (None, None) => Err(("invalid_request", None)),
     };
     let spent = cookie_header(&auth, &whence, OIDC_COOKIE, "", OIDC_PATH, 0);
-    Ok(match auth.finish_oidc(state, answer, binding, &whence.client).await? {
-        Returned::Here(login, after) => {
+    match auth.finish_oidc(state, answer, binding, &whence.client).await {
+        Ok(Returned::Here(login, after)) => {
             let session = session_cookie(&auth, &whence, &login);
             see_other(after.as_deref().unwrap_or("/"), vec![session, spent])
         }
-        Returned::Problem(code) => see_other(&format!("/?problem={code}"), vec![spent]),
-    })
+        Ok(Returned::Problem(code)) => see_other(&format!("/?problem={code}"), vec![spent]),
+        Err(error) => see_other(&format!("/?problem={}", Problem::from(error).code), vec![spent]),
+    }
 }
 
 /// Who asks.

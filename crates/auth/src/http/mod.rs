@@ -3,6 +3,7 @@
 mod devices;
 mod keys;
 mod login;
+mod own_keys;
 mod shape;
 mod users;
 
@@ -16,5 +17,6 @@ pub(crate) fn routes(auth: Auth) -> OpenApiRouter {
         .merge(users::routes())
         .merge(keys::routes())
         .merge(devices::routes())
+        .merge(own_keys::routes())
         .with_state(auth)
 }

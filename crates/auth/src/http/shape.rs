@@ -5,6 +5,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use drover_access::ClientOrigin;
 use drover_answer::{ErrorEnvelope, Problem, ProblemKind, now_ms};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -66,11 +67,14 @@ pub(super) fn one<T>(code: u16, data: T) -> Json<IdentityEnvelope<T>> {
 }
 
 /// An answer with a page of records.
-pub(super) fn page_of<T>(all: Vec<T>, page: Page) -> Json<IdentityEnvelope<Vec<T>>> {
-    let (number, limit) = (page.page.unwrap_or(1).max(1), page.limit.unwrap_or(LIMIT_USUAL).clamp(1, LIMIT_MAX));
+pub(super) fn page_of<T>(all: Vec<T>, page: Page) -> Result<Json<IdentityEnvelope<Vec<T>>>, Problem> {
+    let (number, limit) = (page.page.unwrap_or(1), Problem::page_limit(page.limit, LIMIT_USUAL, LIMIT_MAX)?);
+    if number == 0 {
+        return Err(Problem::invalid("page", "page is 0; pages are counted from 1"));
+    }
     let pagination = IdentityPage { page: number, limit, total: all.len() };
     let data = all.into_iter().skip((number - 1).saturating_mul(limit)).take(limit).collect();
-    Json(IdentityEnvelope { status: "success", code: 200, data, meta: meta(Some(pagination)) })
+    Ok(Json(IdentityEnvelope { status: "success", code: 200, data, meta: meta(Some(pagination)) }))
 }
 
 fn meta(pagination: Option<IdentityPage>) -> IdentityMeta {
@@ -147,10 +151,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Whence {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Whence, Problem> {
-        use axum::extract::ConnectInfo;
-        let peer = parts.extensions.get::<ConnectInfo<drover_certs::Peer>>();
-        let is_secured = peer.is_some_and(|peer| peer.0.is_secured);
-        let address = crate::guard::address_in(&parts.extensions);
+        let ClientOrigin { address, is_secured } = parts.extensions.get().copied().unwrap_or_default();
         let agent = header_text(&parts.headers, header::USER_AGENT.as_str()).unwrap_or_default().to_owned();
         Ok(Whence { client: Client { address, agent }, is_secured })
     }

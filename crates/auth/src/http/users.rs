@@ -3,13 +3,14 @@
 use super::login::{if_match, no_store};
 use super::shape::{Body, IdentityEnvelope, InPath, InQuery, Page, Problems, one, page_of};
 use crate::Auth;
-use crate::users::{MadeUser, NewUser, UserChange, UserView};
+use crate::users::{Created, KnownUser, MadeUser, NewUser, UserChange, UserView};
 use axum::Json;
 use axum::extract::State as Here;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use drover_access::Caller;
 use drover_answer::{ErrorEnvelope, Problem};
+use drover_registry::idempotency;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -53,7 +54,7 @@ async fn list_users(
     Here(auth): Here<Auth>,
     caller: Caller,
     InQuery(query): InQuery<UsersQuery>,
-) -> Json<IdentityEnvelope<Vec<UserView>>> {
+) -> Result<Json<IdentityEnvelope<Vec<UserView>>>, Problem> {
     let mut users = auth.users(&caller);
     if let Some(role) = &query.role {
         users.retain(|user| user.role == *role);
@@ -65,13 +66,32 @@ async fn list_users(
 }
 
 /// Make a user. The answer holds a password that he can log in by once; it is shown once. Nobody gives a role or fleets
-/// that he does not have himself.
+/// that he does not have himself. With an `Idempotency-Key`, the same request makes nobody twice for 24 hours: it is answered
+/// with the user, without the password, of which only a hash is kept; `POST /api/v1/users/{id}/password` gives a new one.
 #[utoipa::path(
     post, path = "/api/v1/users", tag = "users", request_body = NewUser,
-    responses((status = 201, body = IdentityEnvelope<MadeUser>, description = "made"), Problems)
+    params(("Idempotency-Key" = Option<String>, Header, description = "a word of the caller's for this request: 1 to 200 characters")),
+    responses(
+        (status = 201, body = IdentityEnvelope<MadeUser>, description = "made"),
+        (status = 200, body = IdentityEnvelope<KnownUser>, description = "an earlier request of this Idempotency-Key made him"),
+        Problems
+    )
 )]
-async fn create_user(Here(auth): Here<Auth>, caller: Caller, Body(new): Body<NewUser>) -> Result<Response, Problem> {
-    let made = auth.create_user(&caller, new).await?;
+async fn create_user(
+    Here(auth): Here<Auth>,
+    caller: Caller,
+    headers: HeaderMap,
+    Body(new): Body<NewUser>,
+) -> Result<Response, Problem> {
+    let word = idempotency::key_in(&headers)?;
+    let made = match auth.create_user_once(&caller, new, word.as_deref()).await? {
+        Created::Now(made) => made,
+        Created::Before(user) => {
+            let replayed = HeaderName::from_static(idempotency::REPLAYED);
+            let headers = AppendHeaders([no_store(), (replayed, HeaderValue::from_static("true")), etag(&user)]);
+            return Ok((headers, one(200, KnownUser { user })).into_response());
+        }
+    };
     let place = HeaderValue::try_from(format!("/api/v1/users/{}", made.user.id));
     let place = place.unwrap_or_else(|_| HeaderValue::from_static("/api/v1/users"));
     let headers = AppendHeaders([no_store(), (header::LOCATION, place), etag(&made.user)]);

@@ -1,14 +1,13 @@
 //! The guard: the table of routes, credentials in all their places, limits, what is audited, the documentation.
 
-use crate::house::{House, request};
+use crate::house::{House, Place, request};
 use drover_access::{Needs, routes};
 use drover_auth::{Limits, Rate, Settings};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-#[tokio::test]
-async fn what_a_route_needs_is_asked_for_and_a_route_without_a_row_is_closed() {
-    let house = House::open().await;
+pub async fn what_a_route_needs_is_asked_for_and_a_route_without_a_row_is_closed(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     let nobody = house.get("", "/api/v1/vehicles").await;
     assert_eq!((nobody.status.as_u16(), nobody.problem()), (401, "unauthenticated"));
@@ -35,9 +34,8 @@ async fn what_a_route_needs_is_asked_for_and_a_route_without_a_row_is_closed() {
     assert_eq!(refused.len(), 1, "the second within the minute is not noted");
 }
 
-#[tokio::test]
-async fn a_token_in_the_query_counts_for_streams_only_and_no_handler_sees_it() {
-    let house = House::open().await;
+pub async fn a_token_in_the_query_counts_for_streams_only_and_no_handler_sees_it(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     let path = format!("/api/v1/live?since=1&access_token={admin}&bbox=2");
     assert_eq!(house.get("", &path).await.status, 401, "a plain request");
@@ -49,9 +47,8 @@ async fn a_token_in_the_query_counts_for_streams_only_and_no_handler_sees_it() {
     }
 }
 
-#[tokio::test]
-async fn a_device_reports_twice_a_second_and_is_told_when_to_go_on() {
-    let house = House::open_with(|settings| Settings { limits: Some(Limits::default()), ..settings }).await;
+pub async fn a_device_reports_twice_a_second_and_is_told_when_to_go_on(place: Place) {
+    let house = House::open_with(place, |settings| Settings { limits: Some(Limits::default()), ..settings }).await;
     let admin = house.admin().await;
     let made = house.ask(&admin, "POST", "/api/v1/device-tokens", json!({"kind": "driver", "id": "d-1"})).await;
     let token = made.text("/data/token");
@@ -79,11 +76,10 @@ async fn a_device_reports_twice_a_second_and_is_told_when_to_go_on() {
     assert_eq!(send().await.status, 200);
 }
 
-#[tokio::test]
-async fn who_shows_no_credentials_is_counted_by_his_address() {
+pub async fn who_shows_no_credentials_is_counted_by_his_address(place: Place) {
     let address = Rate { per_second: 1, burst: 3 };
     let limits = Limits { address, ..Limits::default() };
-    let house = House::open_with(|settings| Settings { limits: Some(limits), ..settings }).await;
+    let house = House::open_with(place, |settings| Settings { limits: Some(limits), ..settings }).await;
     for _ in 0..3 {
         assert_eq!(house.get("", "/api/v1/vehicles").await.status, 401);
     }
@@ -92,9 +88,8 @@ async fn who_shows_no_credentials_is_counted_by_his_address() {
     assert_eq!(house.get("", "/healthz").await.status, 200, "probes are not counted");
 }
 
-#[tokio::test]
-async fn reading_where_a_person_is_is_audited_and_a_vehicle_is_not() {
-    let house = House::open().await;
+pub async fn reading_where_a_person_is_is_audited_and_a_vehicle_is_not(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     house.get(&admin, "/api/v1/vehicles/v-1/location").await;
     house.get(&admin, "/api/v1/drivers/d%2D1/location").await;
@@ -104,18 +99,29 @@ async fn reading_where_a_person_is_is_audited_and_a_vehicle_is_not() {
     assert_eq!((entries[0].address.as_deref(), entries[0].outcome.as_str()), (Some("192.0.2.7"), "ok"));
 }
 
-#[tokio::test]
-async fn without_credentials_a_node_for_trying_out_lets_everybody_do_everything() {
-    let house = House::open_with(|settings| Settings { dev: true, ..settings }).await;
-    assert_eq!(house.get("", "/api/v1/vehicles").await.body, "dev");
+pub async fn without_credentials_a_node_for_trying_out_lets_everybody_do_everything(place: Place) {
+    let house = House::open_with(place, |settings| Settings { dev: true, ..settings }).await;
+    let asked_as = async |host: &str, origin: Option<&str>| {
+        let mut request = request("POST", "/api/v1/vehicles");
+        request.headers_mut().insert("host", host.parse().expect("a header"));
+        if let Some(origin) = origin {
+            request.headers_mut().insert("origin", origin.parse().expect("a header"));
+        }
+        house.send(request).await
+    };
+    assert_eq!(asked_as("localhost:8080", None).await.body, "dev");
+    assert_eq!(asked_as("127.0.0.1:8080", Some("http://localhost:5173")).await.body, "dev");
+    assert_eq!(asked_as("localhost:8080", Some("https://evil.example")).await.problem(), "not_from_here");
+    assert_eq!(asked_as("evil.example", None).await.problem(), "not_from_here");
     let caller = house.auth.connect(None, None, None).expect("everybody");
     assert!(house.auth.is_live(&caller));
-    assert_eq!(house.get("", "/api/v1/secrets").await.status, 403, "the table counts all the same");
+    let mut secrets = request("GET", "/api/v1/secrets");
+    secrets.headers_mut().insert("host", "localhost".parse().expect("a header"));
+    assert_eq!(house.send(secrets).await.problem(), "forbidden", "the table counts all the same");
 }
 
-#[tokio::test]
-async fn every_route_of_identities_has_a_row_and_says_what_it_needs() {
-    let house = House::open().await;
+pub async fn every_route_of_identities_has_a_row_and_says_what_it_needs(place: Place) {
+    let house = House::open(place).await;
     let mut openapi = house.auth.routes().into_openapi();
     drover_auth::document(&mut openapi);
     let document = serde_json::to_value(&openapi).expect("JSON");
@@ -137,7 +143,7 @@ async fn every_route_of_identities_has_a_row_and_says_what_it_needs() {
         }
     }
     let rows = routes().iter().filter(|row| {
-        let of = ["/auth/", "/users", "/api-keys", "/device-tokens", "/certificates"];
+        let of = ["/auth/", "/users", "/api-keys", "/device-tokens", "/certificates", "/vault"];
         of.iter().any(|part| row.path.starts_with(&format!("/api/v1{part}")))
     });
     assert_eq!(seen, rows.count(), "every row has its route");
@@ -145,9 +151,8 @@ async fn every_route_of_identities_has_a_row_and_says_what_it_needs() {
     assert!(document["components"]["schemas"]["ErrorEnvelope"].is_object());
 }
 
-#[tokio::test]
-async fn while_the_database_is_away_who_is_logged_in_goes_on_and_nobody_else_gets_in() {
-    let house = House::open().await;
+pub async fn while_the_database_is_away_who_is_logged_in_goes_on_and_nobody_else_gets_in(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     let made = house.ask(&admin, "POST", "/api/v1/device-tokens", json!({"kind": "driver", "id": "d-1"})).await;
     let token = made.text("/data/token");

@@ -1,5 +1,6 @@
 //! What every test stands on: identities in a folder of their own, and a small router behind the guard.
 
+use crate::postgres::Postgres;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -22,6 +23,15 @@ use tower::ServiceExt;
 
 pub const PASSWORD: &str = "correct pony battery";
 
+/// Where the tables are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a file of the test.
+    Sqlite,
+    /// In a new database of a real server, which the tests share.
+    Postgres,
+}
+
 /// Identities that were opened, and what they stand on.
 pub struct House {
     pub auth: Auth,
@@ -32,7 +42,9 @@ pub struct House {
     pub authority: Authority,
     pub vault: Vault,
     router: Router,
+    url: String,
     folder: Arc<TempDir>,
+    server: Option<Arc<Postgres>>,
 }
 
 /// An answer.
@@ -65,47 +77,78 @@ impl Answer {
     }
 }
 
+/// What identities stand on.
+struct Under {
+    url: String,
+    folder: Arc<TempDir>,
+    server: Option<Arc<Postgres>>,
+    vault: Vault,
+    ledger: Ledger,
+    authority: Authority,
+}
+
 pub fn settings(folder: &Path) -> Settings {
     Settings { limits: None, ..Settings::new(folder.join("keys")) }
 }
 
 impl House {
-    pub async fn open() -> House {
-        House::open_with(|settings| settings).await
+    pub async fn open(place: Place) -> House {
+        House::open_with(place, |settings| settings).await
     }
 
-    pub async fn open_with(change: impl FnOnce(Settings) -> Settings) -> House {
+    pub async fn open_with(place: Place, change: impl FnOnce(Settings) -> Settings) -> House {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-        let database = Database::open_file(&folder.path().join("registry.db")).await.expect("a database");
+        let server = match place {
+            Place::Sqlite => None,
+            Place::Postgres => Some(tokio::task::spawn_blocking(Postgres::shared).await.expect("a server")),
+        };
+        let in_file = || format!("sqlite://{}", folder.path().join("registry.db").display());
+        let url = server.as_ref().map_or_else(in_file, |server| server.new_database());
         let vault = Vault::open(&folder.path().join("vault")).expect("a vault");
         let ledger = Ledger::open(&folder.path().join("audit.db")).await.expect("a ledger");
         let authority = Authority::open(&folder.path().join("ca"), None).expect("an authority");
         let settings = change(settings(folder.path()));
-        House::on(settings, folder, database, vault, ledger, authority).await
+        let database = Database::open(&url).await.expect("a database");
+        let house = House::on(settings, database, Under { url, folder, server, vault, ledger, authority }).await;
+        for fleet in ["north", "south", "west"] {
+            house.row(&format!("INSERT INTO fleets (id, version, created_at, updated_at, name) VALUES ('{fleet}', 1, 0, 0, '{fleet}')")).await;
+        }
+        house
     }
 
-    async fn on(
-        settings: Settings,
-        folder: Arc<TempDir>,
-        database: Database,
-        vault: Vault,
-        ledger: Ledger,
-        authority: Authority,
-    ) -> House {
+    /// Writes to the registry's tables, past its rules.
+    pub async fn row(&self, sql: &str) {
+        let mut transaction = self.registry.database().begin().await.expect("a transaction");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut *transaction).await.expect("written");
+        transaction.commit().await.expect("committed");
+    }
+
+    async fn on(settings: Settings, database: Database, under: Under) -> House {
+        let Under { url, folder, server, vault, ledger, authority } = under;
         let directory = Directory::default();
         let registry = Registry::open(database.clone(), vault.clone(), directory.clone()).await.expect("a registry");
         let opened =
             Auth::open(settings, database, vault.clone(), ledger.clone(), authority.clone(), directory.clone());
         let (auth, first) = opened.await.expect("identities");
         let router = router(&auth);
-        House { auth, first, registry, directory, ledger, authority, vault, router, folder }
+        House { auth, first, registry, directory, ledger, authority, vault, router, url, folder, server }
     }
 
-    /// Another node on the same database.
+    /// Another node on the same tables, with connections of its own to a server.
     pub async fn another_node(&self) -> House {
-        let (database, folder) = (self.registry.database().clone(), self.folder.clone());
-        let settings = settings(folder.path());
-        House::on(settings, folder, database, self.vault.clone(), self.ledger.clone(), self.authority.clone()).await
+        let database = match self.server {
+            Some(_) => Database::open(&self.url).await.expect("the database"),
+            None => self.registry.database().clone(),
+        };
+        let under = Under {
+            url: self.url.clone(),
+            folder: self.folder.clone(),
+            server: self.server.clone(),
+            vault: self.vault.clone(),
+            ledger: self.ledger.clone(),
+            authority: self.authority.clone(),
+        };
+        House::on(settings(self.folder.path()), database, under).await
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

@@ -1,11 +1,10 @@
 //! Logging in: passwords, failures, the second factor, sessions and their cookie.
 
-use crate::house::{House, PASSWORD, request, totp, with_body};
+use crate::house::{House, PASSWORD, Place, request, totp, with_body};
 use serde_json::{Value, json};
 
-#[tokio::test]
-async fn the_first_administrator_may_only_change_his_password_at_first() {
-    let house = House::open().await;
+pub async fn the_first_administrator_may_only_change_his_password_at_first(place: Place) {
+    let house = House::open(place).await;
     let first = house.first.clone().expect("made at the first start");
     assert_eq!(first.email, "admin@localhost");
     let token = house.log_in(&first.email, &first.password).await.text("/access_token");
@@ -22,9 +21,8 @@ async fn the_first_administrator_may_only_change_his_password_at_first() {
     assert!(house.another_node().await.first.is_none(), "there is one first start");
 }
 
-#[tokio::test]
-async fn a_wrong_password_and_an_unknown_address_are_answered_alike_and_audited() {
-    let house = House::open().await;
+pub async fn a_wrong_password_and_an_unknown_address_are_answered_alike_and_audited(place: Place) {
+    let house = House::open(place).await;
     house.admin().await;
     let wrong = house.log_in("admin@localhost", "not the password").await;
     let unknown = house.log_in("nobody@example.com", PASSWORD).await;
@@ -40,9 +38,8 @@ async fn a_wrong_password_and_an_unknown_address_are_answered_alike_and_audited(
     assert!(entries.iter().any(|entry| entry.outcome == "ok" && entry.actor.starts_with("user/u-")));
 }
 
-#[tokio::test]
-async fn after_five_failures_even_the_right_password_has_to_wait() {
-    let house = House::open().await;
+pub async fn after_five_failures_even_the_right_password_has_to_wait(place: Place) {
+    let house = House::open(place).await;
     house.admin().await;
     for _ in 0..5 {
         assert_eq!(house.log_in("admin@localhost", "not the password").await.status, 401);
@@ -53,9 +50,8 @@ async fn after_five_failures_even_the_right_password_has_to_wait() {
     assert!((1..=5).contains(&seconds), "{seconds}");
 }
 
-#[tokio::test]
-async fn the_second_factor_is_asked_for_after_a_right_password_only_and_each_code_is_good_once() {
-    let house = House::open().await;
+pub async fn the_second_factor_is_asked_for_after_a_right_password_only_and_each_code_is_good_once(place: Place) {
+    let house = House::open(place).await;
     let token = house.admin().await;
     let wrong = house.ask(&token, "POST", "/api/v1/auth/totp", json!({"password": "not the password"})).await;
     assert_eq!(wrong.problem(), "wrong_credentials");
@@ -91,9 +87,8 @@ async fn the_second_factor_is_asked_for_after_a_right_password_only_and_each_cod
     assert_eq!(house.log_in("admin@localhost", PASSWORD).await.status, 200);
 }
 
-#[tokio::test]
-async fn a_cookie_works_for_our_own_page_only() {
-    let house = House::open().await;
+pub async fn a_cookie_works_for_our_own_page_only(place: Place) {
+    let house = House::open(place).await;
     house.admin().await;
     let login = house.log_in("admin@localhost", PASSWORD).await;
     let set = login.header("set-cookie").to_owned();
@@ -124,9 +119,8 @@ async fn a_cookie_works_for_our_own_page_only() {
     assert_eq!(house.send(with_cookie("GET", "/api/v1/live", &[one, two, own[0]])).await.status, 200);
 }
 
-#[tokio::test]
-async fn logging_out_kills_cookie_access_token_and_refresh_token_at_once() {
-    let house = House::open().await;
+pub async fn logging_out_kills_cookie_access_token_and_refresh_token_at_once(place: Place) {
+    let house = House::open(place).await;
     house.admin().await;
     let login = house.log_in("admin@localhost", PASSWORD).await;
     let (token, refresh) = (login.text("/access_token"), login.text("/refresh_token"));
@@ -142,9 +136,8 @@ async fn logging_out_kills_cookie_access_token_and_refresh_token_at_once() {
     assert_eq!(house.send(with_body(request("POST", "/api/v1/auth/refresh"), body)).await.status, 401);
 }
 
-#[tokio::test]
-async fn sessions_are_listed_and_ended_by_their_user_only() {
-    let house = House::open().await;
+pub async fn sessions_are_listed_and_ended_by_their_user_only(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     let other = house.log_in("admin@localhost", PASSWORD).await.text("/access_token");
     let listed = house.get(&admin, "/api/v1/auth/sessions").await;

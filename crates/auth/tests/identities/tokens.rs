@@ -1,6 +1,6 @@
 //! Access tokens and refresh tokens, and what ends them.
 
-use crate::house::{Answer, House, PASSWORD};
+use crate::house::{Answer, House, PASSWORD, Place};
 use serde_json::json;
 use std::time::Duration;
 
@@ -8,9 +8,8 @@ async fn refresh(house: &House, token: &str) -> Answer {
     house.ask("", "POST", "/api/v1/auth/refresh", json!({"refresh_token": token})).await
 }
 
-#[tokio::test]
-async fn a_refresh_token_is_good_once_and_its_reuse_ends_the_session() {
-    let house = House::open().await;
+pub async fn a_refresh_token_is_good_once_and_its_reuse_ends_the_session(place: Place) {
+    let house = House::open(place).await;
     house.admin().await;
     let login = house.log_in("admin@localhost", PASSWORD).await;
     let first = login.text("/refresh_token");
@@ -25,10 +24,10 @@ async fn a_refresh_token_is_good_once_and_its_reuse_ends_the_session() {
     assert!(entries[0].actor.starts_with("user/u-"));
 }
 
-#[tokio::test]
-async fn an_access_token_ends_by_itself_and_can_be_refreshed() {
+pub async fn an_access_token_ends_by_itself_and_can_be_refreshed(place: Place) {
     let house =
-        House::open_with(|settings| drover_auth::Settings { access_token: Duration::from_secs(1), ..settings }).await;
+        House::open_with(place, |settings| drover_auth::Settings { access_token: Duration::from_secs(1), ..settings })
+            .await;
     house.admin().await;
     let login = house.log_in("admin@localhost", PASSWORD).await;
     let token = login.text("/access_token");
@@ -39,9 +38,8 @@ async fn an_access_token_ends_by_itself_and_can_be_refreshed() {
     assert_eq!(refresh(&house, &login.text("/refresh_token")).await.status, 200);
 }
 
-#[tokio::test]
-async fn a_changed_role_and_a_disabled_user_lose_their_tokens_at_once() {
-    let house = House::open().await;
+pub async fn a_changed_role_and_a_disabled_user_lose_their_tokens_at_once(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     let body = json!({"email": "bob@example.com", "role": "dispatcher", "fleets": ["north"]});
     let (id, token) = house.user(&admin, body).await;
@@ -58,9 +56,8 @@ async fn a_changed_role_and_a_disabled_user_lose_their_tokens_at_once() {
     assert_eq!(house.log_in("bob@example.com", PASSWORD).await.problem(), "wrong_credentials");
 }
 
-#[tokio::test]
-async fn what_one_node_changes_another_follows() {
-    let house = House::open().await;
+pub async fn what_one_node_changes_another_follows(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     let other = house.another_node().await;
     let login = house.log_in("admin@localhost", PASSWORD).await.text("/access_token");
@@ -79,9 +76,8 @@ async fn what_one_node_changes_another_follows() {
     assert_eq!(other.get(&admin, "/api/v1/auth/me").await.status, 200);
 }
 
-#[tokio::test]
-async fn a_new_signing_key_leaves_old_tokens_good() {
-    let house = House::open().await;
+pub async fn a_new_signing_key_leaves_old_tokens_good(place: Place) {
+    let house = House::open(place).await;
     let old = house.admin().await;
     house.auth.rotate_signing_key().expect("a new key");
     assert_eq!(house.get(&old, "/api/v1/auth/me").await.status, 200);

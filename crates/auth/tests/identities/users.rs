@@ -1,13 +1,12 @@
 //! Users: who may make and change whom.
 
-use crate::house::{House, PASSWORD};
+use crate::house::{House, PASSWORD, Place};
 use drover_auth::PersonKind;
 use drover_model::Kind;
 use serde_json::{Value, json};
 
-#[tokio::test]
-async fn the_last_system_admin_stays() {
-    let house = House::open().await;
+pub async fn the_last_system_admin_stays(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     let me = house.get(&admin, "/api/v1/auth/me").await.text("/user/id");
     let path = format!("/api/v1/users/{me}");
@@ -24,9 +23,8 @@ async fn the_last_system_admin_stays() {
     assert_eq!(house.get(&admin, "/api/v1/auth/me").await.status, 401, "who is removed is logged out");
 }
 
-#[tokio::test]
-async fn nobody_gives_a_role_or_fleets_that_he_does_not_have() {
-    let house = House::open().await;
+pub async fn nobody_gives_a_role_or_fleets_that_he_does_not_have(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     let manager = json!({"email": "mia@example.com", "role": "fleet_manager", "fleets": ["north", "west"]});
     let (mia, manager) = house.user(&admin, manager).await;
@@ -72,9 +70,8 @@ async fn nobody_gives_a_role_or_fleets_that_he_does_not_have() {
     assert_eq!(listed.body["meta"]["pagination"]["total"], 3);
 }
 
-#[tokio::test]
-async fn a_reset_password_ends_sessions_and_must_be_changed() {
-    let house = House::open().await;
+pub async fn a_reset_password_ends_sessions_and_must_be_changed(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     let body = json!({"email": "bob@example.com", "role": "dispatcher", "fleets": ["north"]});
     let (id, token) = house.user(&admin, body).await;
@@ -85,9 +82,8 @@ async fn a_reset_password_ends_sessions_and_must_be_changed() {
     assert_eq!(house.get(&token, "/api/v1/vehicles").await.problem(), "password_change_required");
 }
 
-#[tokio::test]
-async fn two_users_cannot_have_one_address_and_an_old_version_changes_nothing() {
-    let house = House::open().await;
+pub async fn two_users_cannot_have_one_address_and_an_old_version_changes_nothing(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     let body = json!({"email": "bob@example.com", "role": "dispatcher", "fleets": ["north"]});
     let (id, _) = house.user(&admin, body.clone()).await;
@@ -109,9 +105,8 @@ async fn two_users_cannot_have_one_address_and_an_old_version_changes_nothing() 
     assert_eq!(house.get(&admin, &path).await.text("/data/name"), "Bob");
 }
 
-#[tokio::test]
-async fn changes_go_to_the_outbox_without_secrets_and_personal_data() {
-    let house = House::open().await;
+pub async fn changes_go_to_the_outbox_without_secrets_and_personal_data(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     let body = json!({"email": "bob@example.com", "name": "Bob Builder", "role": "dispatcher", "fleets": ["north"]});
     let (id, _) = house.user(&admin, body).await;
@@ -128,9 +123,8 @@ async fn changes_go_to_the_outbox_without_secrets_and_personal_data() {
     }
 }
 
-#[tokio::test]
-async fn who_is_erased_cannot_come_back_with_a_backup() {
-    let house = House::open().await;
+pub async fn who_is_erased_cannot_come_back_with_a_backup(place: Place) {
+    let house = House::open(place).await;
     let admin = house.admin().await;
     house.directory.place(Kind::Driver, "d-1", Some("north"));
     let body = json!({"email": "dan@example.com", "role": "driver", "driver_id": "d-1", "fleets": ["north"]});
@@ -153,4 +147,54 @@ async fn who_is_erased_cannot_come_back_with_a_backup() {
     let user = restored.get(&admin, &format!("/api/v1/users/{id}")).await;
     assert_eq!((user.text("/data/email"), &user.body["data"]["disabled"]), (String::new(), &json!(true)));
     assert_eq!(restored.log_in("dan@example.com", PASSWORD).await.problem(), "wrong_credentials");
+}
+
+pub async fn a_customer_who_moved_to_another_fleet_is_beyond_his_former_manager(place: Place) {
+    let house = House::open(place).await;
+    let admin = house.admin().await;
+    let manager = json!({"email": "mia@example.com", "role": "fleet_manager", "fleets": ["north"]});
+    let (_, manager) = house.user(&admin, manager).await;
+    house.row("INSERT INTO customers (id, version, created_at, updated_at, name, fleet_id) VALUES ('c', 1, 0, 0, '', 'north')").await;
+    let new = json!({"email": "cleo@example.com", "role": "customer", "fleets": ["north"], "customer_id": "c"});
+    let (cleo, _) = house.user(&manager, new).await;
+    let (path, reset) = (format!("/api/v1/users/{cleo}"), format!("/api/v1/users/{cleo}/password"));
+    assert_eq!(house.ask(&manager, "POST", &reset, Value::Null).await.status, 200);
+    house.row("UPDATE customers SET fleet_id = 'south' WHERE id = 'c'").await;
+    for (method, path, body) in [
+        ("POST", reset.clone(), Value::Null),
+        ("PATCH", path.clone(), json!({"name": "mine"})),
+        ("DELETE", format!("{path}/totp"), Value::Null),
+        ("DELETE", path.clone(), Value::Null),
+    ] {
+        assert_eq!(house.ask(&manager, method, &path, body).await.status, 403, "{method} {path}");
+    }
+    assert_eq!(house.ask(&admin, "POST", &reset, Value::Null).await.status, 200);
+}
+
+pub async fn a_fleet_that_is_gone_comes_back_for_nobody(place: Place) {
+    let house = House::open(place).await;
+    let admin = house.admin().await;
+    let unknown = json!({"email": "x@example.com", "role": "dispatcher", "fleets": ["nrth"]});
+    let refused = house.ask(&admin, "POST", "/api/v1/users", unknown).await;
+    assert_eq!(refused.body["error"]["details"]["field"], "fleets", "{refused:?}");
+    let (id, token) = house
+        .user(&admin, json!({"email": "dan@example.com", "role": "dispatcher", "fleets": ["north", "west"]}))
+        .await;
+    let key = async |fleets: Value| {
+        let new = json!({"name": "ERP", "scopes": ["fleet.read"], "fleets": fleets});
+        let made = house.ask(&admin, "POST", "/api/v1/api-keys", new).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        made.text("/data/secret")
+    };
+    let (of_both, of_west) = (key(json!(["north", "west"])).await, key(json!(["west"])).await);
+    house.auth.forget_fleet("west").await.expect("forgotten");
+    assert_eq!(house.get(&token, "/api/v1/vehicles").await.status, 401, "what he reaches has changed");
+    assert_eq!(house.get(&admin, &format!("/api/v1/users/{id}")).await.body["data"]["fleets"], json!(["north"]));
+    assert_eq!(house.get(&of_both, "/api/v1/vehicles").await.status, 200);
+    assert_eq!(house.get(&of_west, "/api/v1/vehicles").await.status, 401, "it was for that fleet only");
+    let keys = house.get(&admin, "/api/v1/api-keys").await;
+    assert_eq!(
+        (keys.body["data"].as_array().map(Vec::len), &keys.body["data"][0]["fleets"]),
+        (Some(1), &json!(["north"]))
+    );
 }

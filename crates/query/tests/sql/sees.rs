@@ -43,6 +43,30 @@ fn lake() -> Lake {
 }
 
 #[tokio::test]
+async fn neither_plans_nor_counts_tell_of_rows_that_are_not_seen() {
+    let engine = engine(&lake());
+    let one = seeing(&[(Kind::Driver, "1")]);
+    for sql in ["EXPLAIN SELECT id FROM reports", "EXPLAIN ANALYZE SELECT id FROM reports WHERE latitude > 40.5"] {
+        let refused = ask_as(&engine, &one, sql).await.expect_err("a plan");
+        assert!(refused.contains("does not reach all assets"), "{refused}");
+        let everything = Asker { name: "somebody".into(), sight: Sight::All };
+        assert!(ask_as(&engine, &everything, sql).await.is_ok(), "{sql}");
+    }
+    let mut counted = Vec::new();
+    for asker in [one, Asker { name: "somebody".into(), sight: Sight::All }] {
+        let sql = "SELECT count(*) FROM reports";
+        let mut answer = engine.run(sql, asker, Limits::default()).await.expect("an answer");
+        answer.collect().await.expect("rows");
+        counted.push(answer.progress());
+    }
+    assert_eq!(
+        (counted[0].rows_total, counted[0].rows_scanned, counted[0].bytes_read, counted[0].files_total),
+        (0, 0, 0, 0)
+    );
+    assert_eq!((counted[1].rows_total, counted[1].files_total), (8, 2));
+}
+
+#[tokio::test]
 async fn counts_joins_and_subqueries_see_the_same_rows() {
     let engine = engine(&lake());
     let one = seeing(&[(Kind::Driver, "1")]);

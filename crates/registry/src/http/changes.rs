@@ -9,7 +9,7 @@ use super::records::AWAY;
 use super::shapes::{envelope, envelope_example, moment, object};
 use super::{Door, problem};
 use crate::record::time;
-use crate::{Change, LIMIT_MAX, outbox, resource};
+use crate::{Change, LIMIT_MAX, resource};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State as Here};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -61,20 +61,11 @@ async fn changes(
             ([(header::CONTENT_TYPE.as_str(), NDJSON.to_owned()), (NEXT, next.to_string())], lines).into_response()
         );
     }
-    let forgotten = forgotten(&door).await?;
+    let forgotten = door.registry.forgotten_through().await.map_err(problem)?;
     let data = json!({
         "changes": shown.collect::<Vec<_>>(), "next": next, "more": more, "forgotten_through": forgotten
     });
     Ok(success(StatusCode::OK, data))
-}
-
-/// The number up to which changes are not kept any more.
-async fn forgotten(door: &Door) -> Result<i64, Problem> {
-    let bounds = async {
-        let mut connection = door.registry.database().read().await?;
-        outbox::bounds(&mut connection).await
-    };
-    Ok(bounds.await.map_err(problem)?.1)
 }
 
 fn sequence(value: &str) -> Result<i64, Problem> {
@@ -108,7 +99,7 @@ fn changes_op() -> Op {
     Op::new("list_changes", "changes", "What changed in the registry, in order.")
         .about(
             "Ask again with since = next. Changes of what the caller may not read are passed over; personal fields \
-                show as (sealed). With Accept: application/x-ndjson, one change a line, and next in a header.",
+                show as (sealed), or (sealed, changed). With Accept: application/x-ndjson, one change a line, and next in a header.",
         )
         .query("since", "Only changes with a greater number.", since)
         .query("limit", "Look at no more than so many.", whole(1, LIMIT_MAX.into(), LIMIT_USUAL.into()))

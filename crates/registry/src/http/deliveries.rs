@@ -4,16 +4,17 @@
 use super::asked::{Pairs, only};
 use super::body::{Fields, RECORD_MAX_BYTES, fields, whole, wrong};
 use super::envelope::{check_condition, etag, has_condition, success};
+use super::kept::{HEADER, REPLAYED, key_in};
 use super::operation::{Described, Op, named, text};
 use super::records::{AWAY, shown};
 use super::shapes::{envelope, envelope_example, id, id_example, moment, object, of, page_example, record_example};
 use super::{Door, id_in, problem};
 use crate::resources::{ASSIGNMENTS, DELIVERIES, DELIVERY_STATUSES, DRIVERS};
-use crate::{DeliveryEvent, Record, Transition, next_statuses};
+use crate::{DeliveryEvent, Made, Record, Repeatable, Transition, next_statuses};
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State as Here};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, put};
 use drover_access::{Caller, Permission};
@@ -58,10 +59,19 @@ async fn set_status(
     body: Body,
 ) -> Result<Response, Problem> {
     let id = id_in(path, DELIVERIES.singular)?;
-    let transition = transition(fields(&whole(body, RECORD_MAX_BYTES).await?)?)?;
+    let key = key_in(&headers)?;
+    let bytes = whole(body, RECORD_MAX_BYTES).await?;
+    let transition = transition(fields(&bytes)?)?;
     if transition.driver_id.is_some() {
         // Who moves a delivery on does not choose who brings it.
         caller.require(Permission::OrdersWrite)?;
+    }
+    let request = key.as_deref().map(|word| Repeatable { word, body: &bytes });
+    if let Some(request) = request
+        && let Some(moved) = door.registry.moved_before(&caller, &id, request).await.map_err(problem)?
+    {
+        // Before If-Match is looked at: the first of the two has changed the version.
+        return Ok(moved_to(&Made::Before(moved)));
     }
     let mut version = None;
     if has_condition(&headers) {
@@ -69,10 +79,21 @@ async fn set_status(
         check_condition(&headers, now)?;
         version = Some(now);
     }
-    let moved = door.registry.transition(&caller, &id, &transition, version).await.map_err(problem)?;
-    let mut response = success(StatusCode::OK, status_of(&moved));
+    let moved = match request {
+        Some(request) => door.registry.transition_once(&caller, &id, &transition, version, request).await,
+        None => door.registry.transition(&caller, &id, &transition, version).await.map(Made::Now),
+    };
+    Ok(moved_to(&moved.map_err(problem)?))
+}
+
+fn moved_to(made: &Made) -> Response {
+    let (Made::Now(moved) | Made::Before(moved)) = made;
+    let mut response = success(StatusCode::OK, status_of(moved));
     response.headers_mut().insert(header::ETAG, etag(moved.version));
-    Ok(response)
+    if matches!(made, Made::Before(_)) {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 fn transition(mut said: Fields) -> Result<Transition, Problem> {
@@ -159,7 +180,7 @@ async fn order(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let id = id_in(path, "order")?;
-    let found = door.registry.find_by(&caller, &DELIVERIES, "order_id", &id).await.map_err(problem)?;
+    let found = door.registry.order(&caller, &id).await.map_err(problem)?;
     Ok(shown(&headers, &found))
 }
 
@@ -194,10 +215,12 @@ fn status_op() -> Op {
         .about(
             "Only along the ways that statuses have: created, assigned, picked_up, out_for_delivery, arrived, \
                 delivered; failed, returned and cancelled beside them. Each move leaves an event. A driver moves the \
-                deliveries that are assigned to him.",
+                deliveries that are assigned to him. With an Idempotency-Key, a request that comes again moves nothing a \
+                second time: it is answered with the status as it is by then, and Idempotency-Replayed: true.",
         )
         .path("id", "The delivery.", &id_example(&DELIVERIES))
         .header("If-Match", "Move it only if it still has this ETag.", "\"3\"")
+        .header(HEADER, "A word of the caller's for this request: 1 to 200 characters.", "3f0c2a9e")
         .takes("application/json", named("DeliveryStatusChange"), said)
         .gives(
             200,
@@ -236,7 +259,11 @@ fn events_op() -> Op {
 
 fn order_op() -> Op {
     Op::new("read_order", DELIVERIES.name, "The delivery of an order.")
-        .path("order_id", "The order's number in the shop.", "A-1001")
+        .about(
+            "Within the caller's reach: a delivery under way goes before one at its end, an order's number before an id. \
+                Orders of two fleets that have the same number are asked for by the delivery's id.",
+        )
+        .path("order_id", "The order's number in the shop, or the delivery's id.", "A-1001")
         .header("If-None-Match", "Answer 304 if it still has this ETag.", "\"1\"")
         .gives(
             200,
@@ -246,7 +273,7 @@ fn order_op() -> Op {
             &[("ETag", "The delivery's version.")],
         )
         .gives_nothing(304, "it has not changed", &[("ETag", "The delivery's version.")])
-        .fails(&[MALFORMED, NOT_FOUND, AWAY])
+        .fails(&[MALFORMED, NOT_FOUND, (409, "orders of several fleets within reach have this number"), AWAY])
 }
 
 fn assignments_op() -> Op {

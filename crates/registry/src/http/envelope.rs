@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use drover_answer::{Problem, ProblemKind, now_ms};
+use crate::error::changed;
+use drover_answer::{Problem, now_ms};
 use drover_model::format_time;
 use serde::Serialize;
 use serde_json::Value;
@@ -88,16 +89,9 @@ pub(super) fn has_condition(headers: &HeaderMap) -> bool {
 pub(super) fn check_condition(headers: &HeaderMap, version: i64) -> Result<(), Problem> {
     let own = format!("\"{version}\"");
     match tags(headers, header::IF_MATCH) {
-        Some(tags) if !tags.iter().any(|tag| tag == "*" || *tag == own) => Err(changed(Some(version))),
+        Some(tags) if !tags.iter().any(|tag| tag == "*" || *tag == own) => Err(changed(version)),
         _ => Ok(()),
     }
-}
-
-/// The record is not what the caller read.
-pub(super) fn changed(version: Option<i64>) -> Problem {
-    let now = version.map_or(String::new(), |version| format!("; its ETag is \"{version}\" now"));
-    let message = format!("the record has changed since it was read{now}");
-    Problem::new(ProblemKind::Changed, "changed", message, "read the record again, then send the change with its ETag")
 }
 
 fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {

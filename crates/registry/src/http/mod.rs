@@ -5,9 +5,10 @@
 mod asked;
 mod body;
 mod changes;
+mod definition;
 mod deliveries;
 mod envelope;
-mod kept;
+pub mod kept;
 mod operation;
 mod persons;
 mod records;
@@ -16,12 +17,12 @@ mod sheet;
 mod stations;
 mod transfer;
 
-use crate::{Error, RESOURCES, Registry, Resource, SET_BY_DROVER};
+use crate::{Error, HasReported, RESOURCES, Registry, Resource, SET_BY_DROVER};
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
+use drover_access::Caller;
 use drover_answer::{Problem, ProblemKind};
 use drover_model::check_id;
-use kept::Kept;
 use operation::Described;
 use serde_json::Value;
 use std::fmt;
@@ -35,9 +36,9 @@ pub type Later<T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send>>;
 pub type LatestStation = Arc<dyn Fn(&str) -> Option<Value> + Send + Sync>;
 /// The ids of all stations that report, in no order.
 pub type ReportingStations = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
-/// Erases a person outside of the registry: history, live. Says what was erased there and what remains. It may be called
-/// again for the same person.
-pub type ErasePerson = Arc<dyn Fn(&'static Resource, String) -> Later<Value> + Send + Sync>;
+/// Erases a person outside of the registry: history, live, as far as the caller reaches. Says what was erased there and what
+/// remains. It may be called again for the same person.
+pub type ErasePerson = Arc<dyn Fn(Caller, &'static Resource, String) -> Later<Value> + Send + Sync>;
 
 /// What the door asks of the rest of the node.
 #[derive(Clone)]
@@ -48,6 +49,8 @@ pub struct Hooks {
     pub reporting_stations: ReportingStations,
     /// Erases a person outside of the registry.
     pub erase: ErasePerson,
+    /// Whether an asset has reported, for [`Registry::ask_before_claims`].
+    pub has_reported: HasReported,
 }
 
 impl Default for Hooks {
@@ -56,7 +59,8 @@ impl Default for Hooks {
         Hooks {
             latest_station: Arc::new(|_| None),
             reporting_stations: Arc::new(Vec::new),
-            erase: Arc::new(|_, _| Box::pin(async { Ok(Value::Null) })),
+            erase: Arc::new(|_, _, _| Box::pin(async { Ok(Value::Null) })),
+            has_reported: Arc::new(|_, _| false),
         }
     }
 }
@@ -72,7 +76,6 @@ impl fmt::Debug for Hooks {
 struct Door {
     registry: Registry,
     hooks: Hooks,
-    kept: Kept,
 }
 
 /// What the handlers of one resource have.
@@ -84,7 +87,8 @@ struct Place {
 
 /// The routes of this door. A guard before them puts the [`drover_access::Caller`] into each request.
 pub fn routes(registry: Registry, hooks: Hooks) -> OpenApiRouter {
-    let door = Door { registry, hooks, kept: Kept::default() };
+    registry.ask_before_claims(hooks.has_reported.clone());
+    let door = Door { registry, hooks };
     let mut described: Vec<Described> = Vec::new();
     for resource in RESOURCES {
         let place = Place { door: door.clone(), resource };
@@ -107,10 +111,7 @@ const RESERVED: [&str; 3] = ["export", "import", "nearby"];
 
 /// How an error of the store is answered.
 fn problem(error: Error) -> Problem {
-    match error {
-        Error::Stale { current, .. } => envelope::changed(Some(current)),
-        error => error.into(),
-    }
+    error.into()
 }
 
 /// The id in the path. What cannot be an id names nothing.

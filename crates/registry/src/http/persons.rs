@@ -6,6 +6,7 @@ use super::records::{AWAY, path, word};
 use super::shapes::{envelope, envelope_example, id_example, object, record_example};
 use super::{Door, Place, envelope as answer, id_in, problem};
 use crate::Resource;
+use crate::erasing::emptied_elsewhere;
 use crate::resources::{CUSTOMERS, DELIVERIES, DRIVERS};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Here};
@@ -20,10 +21,11 @@ use utoipa::openapi::schema::{AdditionalProperties, SchemaType};
 use utoipa::openapi::{ArrayBuilder, ObjectBuilder, RefOr, Schema};
 
 /// What stays in the registry, whoever is erased.
-const REMAINS: &[&str] = &[
+pub(super) const REMAINS: &[&str] = &[
     "the id, the fields that are not personal, and the times of the record",
-    "ids, statuses, times and places of deliveries, for the books",
-    "the audit, which names the record by its id",
+    "ids, statuses, times and weights of deliveries and their history, for the books",
+    "changes and the audit, which name records by their ids and hold nothing private in the clear",
+    "names in free text about other things: vehicles, their maintenance, stations, fleets, stops without a delivery",
 ];
 
 /// The routes.
@@ -73,7 +75,7 @@ async fn erase(
     // To its end, even if the caller leaves meanwhile.
     let work = tokio::spawn(async move {
         door.registry.erase_person(&caller, resource, &id).await.map_err(problem)?;
-        let elsewhere = (door.hooks.erase)(resource, id.clone()).await?;
+        let elsewhere = (door.hooks.erase)(caller, resource, id.clone()).await?;
         Ok::<_, Problem>(report(resource, &id, elsewhere))
     });
     let failed = |error: tokio::task::JoinError| {
@@ -85,17 +87,28 @@ async fn erase(
 }
 
 fn report(resource: &'static Resource, id: &str, elsewhere: Value) -> Value {
-    let theirs = if *resource == CUSTOMERS { sealed(&DELIVERIES) } else { Vec::new() };
     json!({
         "resource": resource.name,
         "id": id,
-        "erased": {"fields": sealed(resource), "deliveries": theirs, "elsewhere": elsewhere},
+        "erased": {"fields": sealed(resource), "deliveries": sealed_of_deliveries(resource),
+            "related": related(resource), "elsewhere": elsewhere},
         "remains": REMAINS,
     })
 }
 
-fn sealed(resource: &Resource) -> Vec<&'static str> {
-    resource.fields.iter().filter(|field| field.is_sealed()).map(|field| field.name).collect()
+/// What an erasure makes unreadable in the person's deliveries.
+pub(super) fn sealed_of_deliveries(resource: &Resource) -> Vec<&'static str> {
+    if *resource == CUSTOMERS { sealed(&DELIVERIES) } else { Vec::new() }
+}
+
+/// What an erasure empties in other records that are about the person.
+pub(super) fn related(resource: &Resource) -> Value {
+    emptied_elsewhere(resource).into_iter().map(|(name, fields)| (name.to_owned(), json!(fields))).collect()
+}
+
+/// What an erasure makes unreadable.
+pub(super) fn sealed(resource: &Resource) -> Vec<&'static str> {
+    resource.fields.iter().filter(|field| field.is_private()).map(|field| field.name).collect()
 }
 
 fn export_op(resource: &'static Resource) -> Op {
@@ -117,7 +130,8 @@ fn erase_op(resource: &'static Resource) -> Op {
     Op::new(format!("erase_{word}"), resource.name, format!("Erase what is known of a {word}."))
         .about(
             "For good: personal fields can never be read again, nor from a backup that was made before. The record \
-                stays, marked as erased. The request may be repeated.",
+                stays, marked as erased; places, notes and free attributes of deliveries, assignments, devices and \
+                stops that are about the person are emptied. The request may be repeated.",
         )
         .path("id", "The person.", &id_example(resource))
         .gives(
@@ -142,6 +156,13 @@ fn erasure_schema() -> RefOr<Schema> {
         .required("fields")
         .property("deliveries", words().description(Some("Fields of the person's deliveries.")))
         .required("deliveries")
+        .property(
+            "related",
+            object()
+                .additional_properties(Some(RefOr::T(Schema::from(words()))))
+                .description(Some("Fields of other records that are about the person.")),
+        )
+        .required("related")
         .property(
             "elsewhere",
             ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some("In history and live.")),

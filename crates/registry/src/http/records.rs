@@ -3,23 +3,22 @@
 use super::asked::{self, Pairs, can_filter, is_ordered, sortable};
 use super::body::{RECORD_MAX_BYTES, fields, whole, wrong};
 use super::envelope::{Pagination, check_condition, has_condition, is_known, not_modified, page, record};
-use super::kept::{Answer, Claim, HEADER, Key, key_in};
+use super::kept::{HEADER, REPLAYED, key_in};
 use super::operation::{Described, Op, text, whole as number};
 use super::shapes::{change_example, envelope_example, id_example, new_example, page_example, record_example};
 use super::shapes::{moment, of, schemas};
 use super::{Place, id_in, known_only, not_reserved, problem};
 use crate::schema::{FieldKind, Resource};
-use crate::{LIMIT_DEFAULT, LIMIT_MAX, Record};
-use axum::body::{Body, Bytes, to_bytes};
+use crate::{LIMIT_DEFAULT, LIMIT_MAX, Made, Record, Repeatable};
+use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State as Here};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{delete, get, patch, post, put};
 use drover_access::Caller;
-use drover_answer::{Problem, ProblemKind};
+use drover_answer::Problem;
 use serde_json::{Map, Value};
-use std::time::Instant;
 use utoipa::openapi::path::HttpMethod;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ArrayBuilder, ObjectBuilder};
@@ -87,42 +86,32 @@ pub(super) fn shown(headers: &HeaderMap, found: &Record) -> Response {
     record(StatusCode::OK, found.to_json(), found.version)
 }
 
-async fn create(Here(place): Here<Place>, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+async fn create(
+    Here(Place { door, resource }): Here<Place>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     let key = key_in(&headers)?;
-    let body = whole(body, RECORD_MAX_BYTES).await?;
-    let Some(key) = key else {
-        return Ok(make(place, caller, body).await?.into_response());
-    };
-    let key = Key { subject: caller.subject.clone(), resource: place.resource.name, key };
-    let ticket = match place.door.kept.claim(key, &body, Instant::now())? {
-        Claim::Again(answer) => return Ok(answer.into_response()),
-        Claim::First(ticket) => ticket,
-    };
-    // To its end, even if the caller leaves meanwhile: he will ask again what came of it.
-    let work = tokio::spawn(async move {
-        let answer = make(place, caller, body).await?;
-        ticket.settle(&answer);
-        Ok::<_, Problem>(answer)
-    });
-    let failed = |error| Problem::new(ProblemKind::Internal, "internal", format!("{error}"), "look at the node's log");
-    Ok(work.await.map_err(failed)??.into_response())
-}
-
-async fn make(Place { door, resource }: Place, caller: Caller, body: Bytes) -> Result<Answer, Problem> {
-    let body = fields(&body)?;
+    let bytes = whole(body, RECORD_MAX_BYTES).await?;
+    let body = fields(&bytes)?;
     known_only(resource, &body)?;
     not_reserved(&body)?;
-    let made = door.registry.create(&caller, resource, body).await.map_err(problem)?;
+    let made = match &key {
+        Some(word) => door.registry.create_once(&caller, resource, body, Repeatable { word, body: &bytes }).await,
+        None => door.registry.create(&caller, resource, body).await.map(Made::Now),
+    };
+    let made = made.map_err(problem)?;
+    let is_repeated = matches!(made, Made::Before(_));
+    let made = made.into_record();
     let mut response = record(StatusCode::CREATED, made.to_json(), made.version);
     if let Ok(location) = HeaderValue::from_str(&format!("{}/{}", path(resource), made.id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    let (parts, body) = response.into_parts();
-    let whole = to_bytes(body, usize::MAX).await;
-    let body = whole.map_err(|error| {
-        Problem::new(ProblemKind::Internal, "internal", error.to_string(), "look at the node's log")
-    })?;
-    Ok(Answer { status: parts.status, headers: parts.headers, body })
+    if is_repeated {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 async fn change(
@@ -238,8 +227,9 @@ fn listed() -> ArrayBuilder {
 
 fn create_op(resource: &'static Resource) -> Op {
     let singular = resource.singular;
-    let about = "With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node \
-                 runs and among the newest 10,000 of such requests; another body with that key is refused.";
+    let about = "With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its \
+                 caller: it is answered with the record that the first one made, as it is by then, and \
+                 Idempotency-Replayed: true. Another body with that key is refused.";
     Op::new(format!("create_{}", word(resource)), resource.name, format!("Make a {singular}."))
         .about(about)
         .header(HEADER, "A word of the caller's for this request: 1 to 200 characters.", "3f0c2a9e")

@@ -1,7 +1,8 @@
 //! Schemas and examples of the OpenAPI document, made from the definitions of the resources.
 
+use super::definition::{of_field, of_resource};
 use super::operation::{Named, named, text};
-use crate::schema::{Field, FieldKind, Resource};
+use crate::schema::{Field, FieldKind, Resource, Unique};
 use drover_model::ID_MAX_BYTES;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::{AdditionalProperties, Array, ArrayBuilder, KnownFormat, SchemaFormat, SchemaType, Type};
@@ -107,7 +108,8 @@ fn record(resource: &'static Resource) -> RefOr<Schema> {
     let erased = ObjectBuilder::new()
         .schema_type(Type::Boolean)
         .description(Some("True where personal fields are null because the person was erased."));
-    object.property("erased", erased).examples([record_example(resource)]).into()
+    let object = object.property("erased", erased).extensions(Some(of_resource(resource)));
+    object.examples([record_example(resource)]).into()
 }
 
 fn new(resource: &'static Resource) -> RefOr<Schema> {
@@ -137,7 +139,7 @@ fn schema(field: &Field, nullable: bool, asked: bool) -> RefOr<Schema> {
     let kinds = |one: Type| -> SchemaType {
         if nullable { SchemaType::Array(vec![one, Type::Null]) } else { SchemaType::Type(one) }
     };
-    let object = ObjectBuilder::new().description(Some(described(field)));
+    let object = ObjectBuilder::new().description(Some(described(field))).extensions(of_field(field));
     let object = match field.kind {
         FieldKind::Text { max } => object.schema_type(kinds(Type::String)).min_length(Some(1)).max_length(Some(max)),
         FieldKind::Word(words) => {
@@ -170,6 +172,7 @@ fn schema(field: &Field, nullable: bool, asked: bool) -> RefOr<Schema> {
                 .description(Some(described(field)))
                 .items(items(item, asked))
                 .max_items(Some(max_items))
+                .extensions(of_field(field))
                 .into();
         }
     };
@@ -182,7 +185,8 @@ fn items(fields: &'static [Field], asked: bool) -> ObjectBuilder {
     let mut item = object();
     for field in fields {
         item = item.property(field.name, schema(field, !field.required, asked));
-        if field.required {
+        // What an erasure empties may be missing in an answer.
+        if field.required && (asked || !field.untold) {
             item = item.required(field.name);
         }
     }
@@ -197,7 +201,11 @@ fn described(field: &Field) -> String {
         _ => String::new(),
     };
     let personal = if field.is_sealed() { " Personal: sealed in the table." } else { "" };
-    let unique = if field.unique { " No two records have the same." } else { "" };
+    let unique = match field.unique {
+        Unique::No => "",
+        Unique::InFleet => " No two records of a fleet have the same.",
+        Unique::Everywhere => " No two records have the same.",
+    };
     format!("{}{more}{personal}{unique}", field.doc)
 }
 

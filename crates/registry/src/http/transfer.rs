@@ -7,7 +7,7 @@ use super::records::{AWAY, filter_parameters, path};
 use super::shapes::{counted, envelope, envelope_example, id_example, object};
 use super::sheet::{Row, Said, Sheet, cells, columns, lines};
 use super::{Place, envelope as answer, not_reserved, problem};
-use crate::schema::{Field, FieldKind, Resource};
+use crate::schema::Resource;
 use crate::{Error, LIMIT_MAX, Record};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
@@ -203,10 +203,10 @@ async fn write(place: &Place, caller: &Caller, said: Said, dry_run: bool) -> Res
         }
     };
     let Some(there) = there else {
-        let fields = new_fields(resource, said);
+        let fields = new_fields(said);
         not_reserved(&fields)?;
         if dry_run {
-            check(place, caller, None, &fields).await?;
+            door.registry.would_create(caller, resource, fields).await.map_err(problem)?;
             return Ok((Became::Created, None));
         }
         let made = door.registry.create(caller, resource, fields).await.map_err(problem)?;
@@ -214,17 +214,16 @@ async fn write(place: &Place, caller: &Caller, said: Said, dry_run: bool) -> Res
     };
     let patch = patch(&there, said);
     if dry_run {
-        let changes = check(place, caller, Some(&there), &patch).await?;
+        let changes = door.registry.would_update(caller, resource, &there.id, patch).await.map_err(problem)?;
         return Ok((if changes { Became::Updated } else { Became::Unchanged }, Some(there.id)));
     }
     let now = door.registry.update(caller, resource, &there.id, patch, None).await.map_err(problem)?;
     Ok((if now.version == there.version { Became::Unchanged } else { Became::Updated }, Some(now.id)))
 }
 
-/// A new record has no cells of what Drover sets.
-fn new_fields(resource: &'static Resource, said: Said) -> Fields {
+/// What Drover sets is refused as in JSON, where a cell says something else than a new record has.
+fn new_fields(said: Said) -> Fields {
     let mut fields = said.fields;
-    fields.retain(|name, _| resource.field(name).is_some_and(|field| !field.read_only));
     fields.extend(said.id.map(|id| ("id".to_owned(), Value::from(id))));
     fields
 }
@@ -235,70 +234,6 @@ fn patch(there: &Record, said: Said) -> Fields {
     let filled = |name: &String| there.fields.get(name).is_some_and(|value| !value.is_null());
     patch.extend(said.empty.into_iter().filter(filled).map(|name| (name, Value::Null)));
     patch
-}
-
-/// What can be said of a row without writing it: its values, what they refer to, what must be unique. True if it holds
-/// anything that the record does not.
-async fn check(place: &Place, caller: &Caller, there: Option<&Record>, fields: &Fields) -> Result<bool, Problem> {
-    let mut changes = false;
-    for field in place.resource.fields {
-        let value = fields.get(field.name);
-        let missing = if there.is_some() { value.is_some_and(Value::is_null) } else { value.is_none() };
-        if field.required && missing {
-            return Err(wrong(field.name, "invalid_field", format!("{} is missing; {}", field.name, field.doc)));
-        }
-        let Some(value) = value else { continue };
-        // As it would be kept: a time in another way of writing is the same time.
-        let value = field.json(&field.cell(value).map_err(problem)?);
-        if there.and_then(|record| record.fields.get(field.name)) == Some(&value) {
-            continue;
-        }
-        changes = true;
-        if !value.is_null() {
-            check_new(place, caller, there, field, &value).await?;
-        }
-    }
-    Ok(changes)
-}
-
-/// A value that the record does not hold yet.
-async fn check_new(
-    place: &Place,
-    caller: &Caller,
-    there: Option<&Record>,
-    field: &'static Field,
-    value: &Value,
-) -> Result<(), Problem> {
-    let registry = &place.door.registry;
-    let text = value.as_str().unwrap_or_default();
-    if field.read_only {
-        return Err(wrong(field.name, "invalid_field", format!("{} is set by Drover", field.name)));
-    }
-    if let FieldKind::Ref(other) = field.kind
-        && let Some(other) = crate::resource(other)
-    {
-        match registry.get(caller, other, text).await {
-            Ok(_) => {}
-            Err(Error::NotFound { .. }) => {
-                let message = format!("there is no {} {text:?}", other.singular);
-                return Err(wrong(field.name, "invalid_field", message));
-            }
-            Err(error) => return Err(problem(error)),
-        }
-    }
-    if field.unique {
-        match registry.find_by(caller, place.resource, field.name, text).await {
-            Ok(found) if there.is_none_or(|there| there.id != found.id) => {
-                let message = format!("the {} {:?} already has this {}", place.resource.singular, found.id, field.name);
-                let help = "choose another value, or change the record that has it";
-                let taken = Problem::new(ProblemKind::Conflict, "already_exists", message, help);
-                return Err(Problem { field: Some(field.name.into()), ..taken });
-            }
-            Ok(_) | Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(problem(error)),
-        }
-    }
-    Ok(())
 }
 
 impl Report {
@@ -358,8 +293,9 @@ fn import_op(resource: &'static Resource) -> Op {
     Op::new(format!("import_{name}"), name, format!("Make or change {name} from CSV."))
         .about(
             "The header names fields. A row whose id exists changes that record, where an empty cell empties its \
-                field; any other row makes one, without what Drover sets. Each row stands for itself: one that is \
-                refused holds up no other. A dry run checks values, references and unique values, and writes nothing.",
+                field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be \
+                repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds \
+                up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.",
         )
         .query("dry_run", "Only say what would become of the rows.", ObjectBuilder::new().schema_type(Type::Boolean))
         .takes(CSV, text(), json!(format!("id,{first}\r\n{},…\r\n", id_example(resource))))

@@ -1,7 +1,7 @@
 //! The outbox, and what is in memory and follows it.
 
 use crate::support::{Place, object};
-use drover_access::Caller;
+use drover_access::{Caller, coming_from};
 use drover_model::Kind;
 use drover_registry::outbox::NewChange;
 use drover_registry::resources::{CUSTOMERS, DELIVERIES, DEVICES, FLEETS, VEHICLES};
@@ -13,7 +13,9 @@ pub async fn a_change_and_its_outbox_row_are_one_transaction(place: Place) {
     place.make(&FLEETS, json!({"id": "f", "name": "F"})).await;
     place.make(&CUSTOMERS, json!({"id": "c", "name": "Cleo", "email": "cleo@example.com", "fleet_id": "f"})).await;
     registry.update(&dev, &CUSTOMERS, "c", object(json!({"status": "blocked"})), None).await.expect("changed");
-    registry.remove(&dev, &CUSTOMERS, "c", None).await.expect("removed");
+    let address = "192.0.2.7".parse().expect("an address");
+    let removed = coming_from(Some(address), registry.remove(&dev, &CUSTOMERS, "c", None)).await;
+    removed.expect("removed");
     let changes = registry.changes_since(0, 100).await.expect("changes");
     let told: Vec<_> = changes.iter().map(|c| (c.resource.as_str(), c.id.as_str(), c.op.as_str(), c.version)).collect();
     assert_eq!(
@@ -26,6 +28,8 @@ pub async fn a_change_and_its_outbox_row_are_one_transaction(place: Place) {
         ]
     );
     assert!(changes.windows(2).all(|two| two[0].seq < two[1].seq));
+    let from: Vec<_> = changes.iter().map(|change| change.address.as_deref()).collect();
+    assert_eq!(from, [None, None, None, Some("192.0.2.7")]);
     let update = &changes[2];
     assert_eq!((update.actor.as_str(), update.fleet_id.as_deref()), ("dev", Some("f")));
     let (before, after) = (update.before.as_ref().expect("before"), update.after.as_ref().expect("after"));

@@ -3,8 +3,8 @@
 use crate::support::{Place, customer, driver, object};
 use drover_access::Caller;
 use drover_answer::{Problem, ProblemKind};
-use drover_registry::resources::{ASSIGNMENTS, DELIVERIES, DRIVERS};
-use drover_registry::{Error, TRANSITIONS, Transition, next_statuses};
+use drover_registry::resources::{ASSIGNMENTS, DELIVERIES, DRIVERS, ROUTES};
+use drover_registry::{Comparison, Error, Query, TRANSITIONS, Transition, next_statuses};
 use serde_json::{Value, json};
 
 pub async fn assignments_of_one_driver_or_one_vehicle_do_not_overlap(place: Place) {
@@ -163,6 +163,19 @@ pub async fn a_transition_leaves_an_event_that_stays(place: Place) {
     assert!(matches!(again, Err(Error::Conflict { .. })), "its history is kept");
     let far = Transition { to: "picked_up".into(), place: Some((91.0, 0.0)), ..Transition::default() };
     assert!(matches!(registry.transition(&dev, "del-north", &far, None).await, Err(Error::Invalid { .. })));
+}
+
+pub async fn a_customer_has_many_deliveries_and_so_has_a_route(place: Place) {
+    place.two_fleets().await;
+    place.make(&ROUTES, json!({"id": "r-1", "date": "2026-11-22", "fleet_id": "north"})).await;
+    for at in 0..3 {
+        let body = json!({"id": format!("d-{at}"), "customer_id": "c-north", "route_id": "r-1", "fleet_id": "north"});
+        place.make(&DELIVERIES, body).await;
+    }
+    let of_customer =
+        Query { filters: vec![("customer_id".into(), Comparison::Eq, "c-north".into())], ..Query::default() };
+    let page = place.registry.list(&Caller::dev(), &DELIVERIES, &of_customer).await.expect("a page");
+    assert_eq!(page.total, 4);
 }
 
 pub async fn a_delivery_needs_a_driver_from_assigned_on(place: Place) {

@@ -2,18 +2,24 @@
 
 mod changes;
 mod deliveries;
+mod ownership;
 mod persons;
 mod reach;
 mod records;
+mod repeats;
+mod resealing;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;
 
 use changes::*;
 use deliveries::*;
+use ownership::*;
 use persons::*;
 use reach::*;
 use records::*;
+use repeats::*;
+use resealing::*;
 use tables::*;
 
 macro_rules! contract {
@@ -47,14 +53,39 @@ contract! {
     a_delivery_moves_only_as_the_table_allows,
     a_transition_leaves_an_event_that_stays,
     a_delivery_needs_a_driver_from_assigned_on,
+    a_customer_has_many_deliveries_and_so_has_a_route,
     a_driver_moves_his_own_deliveries_on_and_cancels_none,
     personal_fields_cannot_be_read_in_the_tables,
     a_customer_is_found_by_the_whole_address,
     who_was_erased_is_nowhere,
+    changes_tell_that_something_private_changed_and_not_what,
+    an_erasure_empties_places_notes_and_free_text_about_the_person,
+    who_was_erased_and_comes_back_with_a_copy_is_erased_again_at_the_start,
     an_export_holds_everything_of_a_person,
     the_directory_and_deliveries_under_way_follow_this_node_and_others,
     what_was_trimmed_before_another_node_heard_of_it_is_read_from_the_tables,
     writers_at_once_wait_for_each_other,
     tables_and_definitions_agree,
+    two_fleets_have_the_same_plate_and_order_and_one_fleet_has_them_once,
+    a_refusal_tells_nothing_of_what_a_foreign_fleet_has,
+    an_order_goes_by_its_number_and_its_id_within_reach,
+    stops_name_what_is_there_and_within_reach,
+    an_id_with_a_past_is_for_who_reaches_all_fleets,
+    a_delivery_is_given_to_nobody_who_was_erased_or_removed,
+    what_would_be_is_checked_as_what_is_and_leaves_nothing,
+    a_move_that_comes_again_moves_nothing_twice,
+    an_erased_customer_takes_nothing_from_a_foreign_rider_of_that_id,
     a_device_of_a_rider_belongs_to_one_fleet,
+    a_request_that_comes_again_makes_nothing_twice,
+    a_word_is_its_callers_and_its_resources_and_stands_for_one_body,
+    a_request_that_failed_leaves_its_word_free,
+    of_two_that_come_at_once_one_makes_it,
+    a_repetition_shows_the_record_as_it_is_and_not_one_that_is_gone,
+    words_are_forgotten_after_a_day_and_beyond_ten_thousand_of_a_caller,
+    what_is_remembered_of_a_request_holds_nothing_of_a_person,
+    every_sealed_text_is_sealed_anew_and_nothing_else_changes,
+    what_somebody_changes_meanwhile_is_not_overwritten,
+    what_cannot_be_opened_stays_and_what_is_the_erased_ones_goes,
+    an_event_changes_by_resealing_only,
+    large_tables_are_sealed_anew_in_steps_that_leave_nothing_out,
 }

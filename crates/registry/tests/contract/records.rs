@@ -157,7 +157,9 @@ pub async fn a_change_of_another_version_is_refused(place: Place) {
     registry.update(&dev, &FLEETS, "f", object(json!({"name": "G"})), Some(1)).await.expect("version 1");
     let stale = registry.update(&dev, &FLEETS, "f", object(json!({"name": "H"})), Some(1)).await.expect_err("stale");
     assert!(matches!(stale, Error::Stale { current: 2, wanted: 1, .. }));
-    assert_eq!(Problem::from(stale).code, "stale_version");
+    let problem = Problem::from(stale);
+    assert_eq!((problem.kind.status().as_u16(), problem.code.as_ref()), (412, "changed"), "at every door");
+    assert!(problem.message.contains("\"2\""), "the ETag of now: {}", problem.message);
     let stale = registry.remove(&dev, &FLEETS, "f", Some(1)).await;
     assert!(matches!(stale, Err(Error::Stale { .. })));
     assert_eq!(registry.get(&dev, &FLEETS, "f").await.expect("still there").fields["name"], "G");

@@ -160,9 +160,10 @@ fn hooks() -> Hooks {
             _ => None,
         }),
         reporting_stations: Arc::new(|| vec!["station-99".into(), "station-01".into()]),
-        erase: Arc::new(|resource, id| {
+        erase: Arc::new(|_, resource, id| {
             Box::pin(async move { Ok(json!({"history": format!("{}/{id}", resource.name)})) })
         }),
+        has_reported: Arc::new(|kind, id| kind == Kind::Vehicle && id == "v-reported"),
     }
 }
 

@@ -6,7 +6,7 @@ use axum::extract::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use drover_access::{Caller, Directory, Principal, Reach, Role};
+use drover_access::{Caller, ClientOrigin, Directory, Look, Noter, Principal, Reach, Role, Shown};
 use drover_answer::{Problem, ProblemKind};
 use drover_database::Database;
 use drover_live::{Live, Running, Seen, Settings};
@@ -35,6 +35,19 @@ pub const NEVER: Duration = Duration::from_millis(400);
 
 /// Tokens and whom they belong to.
 type Tokens = Arc<Mutex<HashMap<String, Caller>>>;
+/// What the audit would have been told.
+type Told = Arc<Mutex<Vec<Look>>>;
+/// What answers said that they show.
+type Showed = Arc<Mutex<Vec<Shown>>>;
+
+/// What the guard needs.
+#[derive(Clone)]
+struct Door {
+    tokens: Tokens,
+    directory: Directory,
+    told: Told,
+    showed: Showed,
+}
 
 /// A node.
 pub struct Node {
@@ -43,6 +56,8 @@ pub struct Node {
     pub tracking: Tracking,
     pub live: Live,
     log: Log,
+    told: Told,
+    pub showed: Showed,
     tokens: Tokens,
     clock: AtomicI64,
     _follower: Running,
@@ -79,7 +94,12 @@ fn people() -> HashMap<String, Caller> {
 
 /// What the real guard does, as far as it matters here: a good token's caller goes into the extensions; without one only
 /// the public page and Socket.IO are reached.
-async fn guard(tokens: Tokens, mut request: Request, next: Next) -> Response {
+async fn guard(door: Door, mut request: Request, next: Next) -> Response {
+    let Door { tokens, directory, told, showed } = door;
+    let address = Some([192, 0, 2, 7].into());
+    request.extensions_mut().insert(ClientOrigin { address, is_secured: false });
+    request.extensions_mut().insert(directory);
+    request.extensions_mut().insert(Noter::new(move |look| told.lock().unwrap().push(look)));
     let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let caller = token.and_then(|token| tokens.lock().unwrap().get(token).cloned());
     let public = ["/api/v1/track/", "/socket.io/"].iter().any(|open| request.uri().path().starts_with(open));
@@ -90,7 +110,9 @@ async fn guard(tokens: Tokens, mut request: Request, next: Next) -> Response {
             return Problem::new(ProblemKind::Unauthorized, "unauthenticated", "who is it?", "log in").into_response();
         }
     }
-    next.run(request).await
+    let mut response = next.run(request).await;
+    showed.lock().unwrap().extend(response.extensions_mut().remove::<Shown>());
+    response
 }
 
 impl Node {
@@ -111,14 +133,28 @@ impl Node {
             Tracking::new(
                 registry.clone(),
                 live.clone(),
-                directory,
+                directory.clone(),
                 Arc::new(move |token| known.lock().unwrap().get(token).cloned()),
                 Arc::new(move |caller| !ended.lock().unwrap().values().any(|known| known == caller)),
             )
         };
-        let address = serve(&tracking, tokens.clone()).await;
+        let (told, showed) = (Told::default(), Showed::default());
+        let door = Door { tokens: tokens.clone(), directory, told: told.clone(), showed: showed.clone() };
+        let address = serve(&tracking, door).await;
         let clock = AtomicI64::new(drover_answer::now_ms() - 3_600_000);
-        let node = Node { address, registry, tracking, live, log, tokens, clock, _follower: follower, _folder: folder };
+        let node = Node {
+            address,
+            registry,
+            tracking,
+            live,
+            log,
+            told,
+            showed,
+            tokens,
+            clock,
+            _follower: follower,
+            _folder: folder,
+        };
         node.fill().await;
         node
     }
@@ -189,6 +225,17 @@ impl Node {
         assert!(self.live.wait_applied(position, PATIENCE).await, "live did not reach {position}");
     }
 
+    /// What the audit was told next: who did what to whom, once there is something.
+    pub async fn noted(&self) -> Look {
+        until("a note for the audit", async || !self.told.lock().unwrap().is_empty()).await;
+        self.told.lock().unwrap().remove(0)
+    }
+
+    /// Whether the audit was told anything that was not looked at.
+    pub fn is_unnoted(&self) -> bool {
+        self.told.lock().unwrap().is_empty()
+    }
+
     /// Ends a login.
     pub fn log_out(&self, token: &str) {
         self.tokens.lock().unwrap().remove(token);
@@ -243,11 +290,11 @@ impl Node {
     }
 }
 
-async fn serve(tracking: &Tracking, tokens: Tokens) -> SocketAddr {
+async fn serve(tracking: &Tracking, door: Door) -> SocketAddr {
     let (router, _) = routes(tracking.clone()).split_for_parts();
     let router: Router = router
         .layer(socket_io(tracking.clone()))
-        .layer(axum::middleware::from_fn(move |request, next| guard(tokens.clone(), request, next)));
+        .layer(axum::middleware::from_fn(move |request, next| guard(door.clone(), request, next)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

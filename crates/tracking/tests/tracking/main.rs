@@ -1,5 +1,6 @@
 //! Following over real sockets: a listener, a live state fed by a log, and a registry on SQLite.
 
+mod audit;
 mod events;
 mod harness;
 mod order;

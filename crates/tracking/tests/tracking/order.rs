@@ -196,3 +196,43 @@ async fn a_node_that_stops_says_so() {
     node.live.end_watchers();
     assert_eq!(socket.next().await, Got::Closed(1001));
 }
+
+#[tokio::test]
+async fn a_foreign_delivery_that_takes_the_name_of_an_order_hides_nothing() {
+    let node = Node::start().await;
+    node.send_out("order-1").await;
+    node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
+    for (number, order) in ["order-1", "del-order-1"].into_iter().enumerate() {
+        let thief =
+            json!({"id": format!("thief-{number}"), "order_id": order, "fleet_id": "south", "driver_id": "d-2"});
+        node.make("deliveries", thief).await;
+    }
+    for who in ["carol", "driver-1", "north"] {
+        for name in ["order-1", "del-order-1"] {
+            let (status, place) = node.get(&format!("/api/v1/orders/{name}/driver-location"), Some(who)).await;
+            assert_eq!((status, &place["driver_id"]), (200, &json!("d-1")), "{who} {name}");
+        }
+    }
+    let (status, answer) = node.get(PATH, Some("admin")).await;
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("ambiguous_order")), "the admin reaches both");
+}
+
+#[tokio::test]
+async fn a_driver_who_went_to_another_fleet_is_followed_by_his_customer_and_not_by_the_old_fleet() {
+    let node = Node::start().await;
+    node.send_out("order-1").await;
+    node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
+    let mut dispatcher = node.socket(&format!("{PATH}?subscribe=1"), Some("north")).await.unwrap();
+    assert_eq!(dispatcher.message().await["status"], "out_for_delivery");
+    assert_eq!(dispatcher.message().await["latitude"], 52.5);
+    let Value::Object(patch) = json!({"fleet_id": "south"}) else { unreachable!() };
+    let drivers = drover_registry::resource("drivers").unwrap();
+    node.registry.update(&drover_access::Caller::dev(), drivers, "d-1", patch, None).await.unwrap();
+    node.report(Kind::Driver, "d-1", 52.6, 13.4).await;
+    dispatcher.silence().await;
+    for (who, expected) in [("north", 404), ("south", 404), ("carol", 200), ("driver-1", 200), ("admin", 200)] {
+        assert_eq!(node.get(PATH, Some(who)).await.0, expected, "{who}");
+    }
+    node.advance("order-1", &["arrived"]).await;
+    assert_eq!(dispatcher.message().await, json!({"type": "status", "status": "arrived"}), "the order is still his");
+}

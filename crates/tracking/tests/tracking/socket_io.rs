@@ -206,3 +206,19 @@ async fn a_client_that_does_not_read_is_kept_no_queue_of_places_and_gets_the_new
     }
     assert!(places < 40, "{places} places of 300 were kept");
 }
+
+#[tokio::test]
+async fn who_watches_a_driver_is_noted_whichever_way_he_said_who_he_is() {
+    let node = Node::start().await;
+    node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
+    for options in [with_token("north"), json!({"extraHeaders": {"authorization": "Bearer north"}})] {
+        let mut client = Client::start(&node, options);
+        client.expect("#connect").await;
+        client.expect("authenticated").await;
+        client.emit("subscribe:driver:d-1", Value::Null).await;
+        let look = node.noted().await;
+        assert_eq!((&*look.actor, look.action, &*look.subject), ("user/dispatcher", "location.watch", "driver/d-1"));
+        drop(client);
+        assert_eq!(node.noted().await.action, "location.watch_end");
+    }
+}

@@ -35,7 +35,7 @@ const MAX_UNDER_WAY: usize = 10_000;
 const DRAIN: Duration = Duration::from_secs(10);
 /// Time to open connections before sending begins.
 const HEAD_START_US: u64 = 20_000;
-const HEAD_START_PER_CONNECTION_US: u64 = 300;
+const HEAD_START_PER_CONNECTION_US: u64 = 1000;
 /// Pauses between attempts to reconnect; attempts end with the run, not before.
 const RECONNECT: Patience =
     Patience { attempts: u32::MAX, first_wait: Duration::from_millis(20), longest_wait: Duration::from_secs(1) };

@@ -1,8 +1,8 @@
-// What devices prove themselves by: tokens and certificates. Secrets are shown once.
+// What devices prove themselves by: tokens and certificates, of all or of one asset. Secrets are shown once.
 
-import { useState } from 'react';
+import { useMemo, useState } from 'react';
 import { change } from '../api/client';
-import type { Certificate, DeviceToken, IssuedCertificate, MadeDeviceToken } from '../api/types';
+import type { Certificate, DeviceToken, IssuedCertificate, MadeDeviceToken, Me } from '../api/types';
 import { localTime } from '../format';
 import { KINDS } from '../live/wire';
 import { Confirm } from '../page/Confirm';
@@ -10,25 +10,38 @@ import { FormDialog } from '../page/Form';
 import { type Field, type Fields, newBody } from '../page/fields';
 import { type Secret, SecretDialog } from '../page/Secret';
 import { Nothing, Table } from '../page/Table';
+import { may } from '../session/may';
+import { pageAddress } from '../session/route';
 import { strings } from '../strings';
 import { Head } from './Head';
+import { assetLookup, assetResource, knownName, useNames, type Wanted } from './names';
 import { useList } from './useList';
 
 const words = strings.admin.devices;
 const YEAR_DAYS = 365;
 
-const ASSET: Field[] = [
-  {
-    name: 'kind',
-    label: words.kind,
-    kind: 'choice',
-    required: true,
-    choices: KINDS.map((kind) => ({ value: kind, label: strings.kind[kind] })),
-  },
-  { name: 'id', label: strings.admin.id, kind: 'text', required: true },
-];
+/** The asset that a credential is for, found by its name where it has a record. */
+function assetFields(me: Me): Field[] {
+  return [
+    {
+      name: 'kind',
+      label: words.kind,
+      kind: 'choice',
+      required: true,
+      choices: KINDS.map((kind) => ({ value: kind, label: strings.kind[kind] })),
+    },
+    {
+      name: 'id',
+      label: words.asset,
+      kind: 'lookup',
+      required: true,
+      lookup: ({ kind }) => assetLookup(String(kind), (permission) => may(me, permission)),
+      help: words.assetHelp,
+    },
+  ];
+}
+
 const TOKEN_FIELDS: Field[] = [
-  ...ASSET,
   {
     name: 'expires_in_days',
     label: strings.admin.keys.days,
@@ -38,29 +51,60 @@ const TOKEN_FIELDS: Field[] = [
   },
 ];
 const CERTIFICATE_FIELDS: Field[] = [
-  ...ASSET,
   { name: 'days', label: words.days, kind: 'number', min: 1, max: 10 * YEAR_DAYS, required: true },
 ];
 
 type Revoked = { name: string; path: string };
+/** The one asset whose credentials are shown; all without. */
+type Of = { kind: string; id: string } | null;
 
-export function Devices() {
+export function Credentials({ me, asked: text }: { me: Me; asked: string }) {
   const [secret, setSecret] = useState<Secret | null>(null);
+  const of = useMemo(() => ofAsked(text), [text]);
+  useNames(of ? wantedOf(of.kind, of.id) : [], (permission) => may(me, permission));
   return (
     <>
-      <Tokens onSecret={setSecret} />
-      <Certificates onSecret={setSecret} />
+      {of && (
+        <p className="narrowed">
+          {words.of(strings.kind[of.kind as keyof typeof strings.kind] ?? of.kind, assetName(of.kind, of.id))}{' '}
+          <a href={pageAddress({ name: 'admin', section: 'credentials' })}>{strings.admin.records.showAll}</a>
+        </p>
+      )}
+      <Tokens me={me} of={of} onSecret={setSecret} />
+      <Certificates me={me} of={of} onSecret={setSecret} />
       {secret && <SecretDialog secret={secret} onClose={() => setSecret(null)} />}
     </>
   );
 }
 
+function ofAsked(text: string): Of {
+  const asked = new URLSearchParams(text);
+  const [kind, id] = [asked.get('kind'), asked.get('id')];
+  return kind && id ? { kind, id } : null;
+}
+
+function wantedOf(kind: string, id: string): Wanted {
+  const resource = assetResource(kind);
+  return resource ? [[resource, id]] : [];
+}
+
+function assetName(kind: string, id: string): string {
+  const resource = assetResource(kind);
+  return resource ? knownName(resource, id) : id;
+}
+
 interface Part {
+  me: Me;
+  of: Of;
   onSecret: (secret: Secret) => void;
 }
 
-function Tokens({ onSecret }: Part) {
-  const list = useList<DeviceToken>('device-tokens');
+function Tokens({ me, of, onSecret }: Part) {
+  const list = useList<DeviceToken>('device-tokens', of ?? {});
+  const fields = useMemo(() => [...assetFields(me), ...TOKEN_FIELDS], [me]);
+  const rows = list.data?.rows ?? [];
+  const wanted = rows.flatMap(({ kind, device_id }) => wantedOf(kind, device_id));
+  useNames(wanted, (permission) => may(me, permission));
   const [adding, setAdding] = useState(false);
   const [revoked, setRevoked] = useState<Revoked | null>(null);
   const add = { label: strings.admin.add(words.token), act: () => setAdding(true) };
@@ -80,7 +124,10 @@ function Tokens({ onSecret }: Part) {
         idOf={({ id }) => id}
         nameOf={deviceOf}
         columns={[
-          { label: words.device, cell: (token) => <strong>{deviceOf(token)}</strong> },
+          {
+            label: words.device,
+            cell: (token) => <Holder name={assetName(token.kind, token.device_id)} asset={deviceOf(token)} />,
+          },
           { label: strings.admin.created, cell: ({ created_at }) => localTime(created_at) },
           { label: strings.admin.lastUsed, cell: ({ last_used_at: at }) => (at ? localTime(at) : strings.page.never) },
           { label: strings.admin.expires, cell: ({ expires_at: at }) => (at ? localTime(at) : strings.page.never) },
@@ -97,8 +144,9 @@ function Tokens({ onSecret }: Part) {
       {adding && (
         <FormDialog
           title={strings.admin.addTitle(words.token)}
-          fields={TOKEN_FIELDS}
-          onSend={(values) => make(newBody(TOKEN_FIELDS, values))}
+          fields={fields}
+          start={of}
+          onSend={(values) => make(newBody(fields, values))}
           onClose={() => setAdding(false)}
         />
       )}
@@ -107,8 +155,12 @@ function Tokens({ onSecret }: Part) {
   );
 }
 
-function Certificates({ onSecret }: Part) {
-  const list = useList<Certificate>('certificates');
+function Certificates({ me, of, onSecret }: Part) {
+  const list = useList<Certificate>('certificates', of ?? {});
+  const fields = useMemo(() => [...assetFields(me), ...CERTIFICATE_FIELDS], [me]);
+  const rows = list.data?.rows ?? [];
+  const wanted = rows.flatMap(({ kind, id }) => (kind && id ? wantedOf(kind, id) : []));
+  useNames(wanted, (permission) => may(me, permission));
   const [adding, setAdding] = useState(false);
   const [revoked, setRevoked] = useState<Revoked | null>(null);
   const add = { label: words.issue, act: () => setAdding(true) };
@@ -136,7 +188,10 @@ function Certificates({ onSecret }: Part) {
         idOf={({ serial }) => serial}
         nameOf={holderOf}
         columns={[
-          { label: words.device, cell: (one) => <strong>{holderOf(one)}</strong> },
+          {
+            label: words.device,
+            cell: (one) => <Holder name={assetName(one.kind ?? '', one.id ?? '')} asset={holderOf(one)} />,
+          },
           { label: words.serial, cell: ({ serial }) => <code>{serial}</code> },
           { label: words.validUntil, cell: ({ expires_at }) => localTime(expires_at) },
           { label: strings.admin.status, cell: ({ revoked_at: at }) => <Validity revokedAt={at} /> },
@@ -160,14 +215,23 @@ function Certificates({ onSecret }: Part) {
       {adding && (
         <FormDialog
           title={words.issue}
-          fields={CERTIFICATE_FIELDS}
-          record={{ kind: KINDS[0], days: YEAR_DAYS }}
+          fields={fields}
+          start={{ days: YEAR_DAYS, ...of }}
           submit={words.issue}
-          onSend={(values) => issue(newBody(CERTIFICATE_FIELDS, values))}
+          onSend={(values) => issue(newBody(fields, values))}
           onClose={() => setAdding(false)}
         />
       )}
       {revoked && <Revoke {...revoked} onDone={list.again} onClose={() => setRevoked(null)} />}
+    </>
+  );
+}
+
+function Holder({ name, asset }: { name: string; asset: string }) {
+  return (
+    <>
+      <strong>{name || asset}</strong>
+      <small className="quiet">{asset}</small>
     </>
   );
 }
