@@ -1,5 +1,5 @@
-//! The demo, started as anybody starts it: its printed users see what their roles may see, its city moves, and it stops and
-//! starts again on the same folder.
+//! The demo, started as anybody starts it: its printed users see what their roles may see, its city moves, and it stops
+//! and starts again on the same folder.
 
 mod harness;
 

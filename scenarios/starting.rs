@@ -65,7 +65,7 @@ fn without_credentials_a_node_listens_on_loopback_only() {
 #[test]
 fn a_new_data_folder_is_for_its_owner_alone() {
     let folder = folder();
-    let data = folder.path().join("deep/data");
+    let data = folder.path().join("data");
     drop(Node::start(&data));
     let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);

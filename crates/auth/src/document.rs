@@ -7,10 +7,10 @@ use drover_access::{Needs, Role, routes};
 use drover_answer::ErrorEnvelope;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{ObjectBuilder, Schema};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::schema::{ObjectBuilder, Schema};
 use utoipa::openapi::{ContentBuilder, Object, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder, Type};
 use utoipa::{PartialSchema, ToSchema};
 

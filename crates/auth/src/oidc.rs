@@ -210,7 +210,7 @@ mod tests {
         let new = NewUser {
             email: "bob@example.com".into(),
             role: "dispatcher".into(),
-            fleets: vec!["north".into()],
+            all_fleets: Some(true),
             ..NewUser::default()
         };
         let bob = auth.create_user(&Caller::dev(), new).await.expect("made").user.id;

@@ -417,7 +417,7 @@ pub(crate) async fn put_key(on: &mut AnyConnection, key: &Key) -> Result<(), Err
          created_ms, expires_ms, used_ms, version) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (id) DO UPDATE SET secret = excluded.secret, old_secret = excluded.old_secret, \
-         old_until_ms = excluded.old_until_ms, version = excluded.version",
+         old_until_ms = excluded.old_until_ms, fleets = excluded.fleets, version = excluded.version",
     )
     .bind(&*key.id)
     .bind(&key.name)

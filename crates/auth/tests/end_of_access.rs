@@ -1,5 +1,5 @@
-//! When access ends that runs out by itself: with a certificate it is the clock alone that says so, whatever else happens
-//! meanwhile.
+//! When access ends that runs out by itself: with a certificate it is the clock alone that says so, whatever else
+//! happens meanwhile.
 
 use base64::Engine;
 use drover_access::{Caller, Directory};

@@ -126,9 +126,9 @@ pub trait Host: Send + Sync + 'static {
     /// May it subscribe to `filter` (without the prefix of a shared subscription)?
     fn may_subscribe(&self, client: &Client, filter: &str) -> Result<(), Refusal>;
 
-    /// May it get a message on `topic` now? Only asked about clients whose [`Pass`] says so: about each message that one of
-    /// their filters matches when it is queued, and again when it is sent, which may be much later. Asked while the broker
-    /// holds locks: the answer must come from memory, and without calling the broker.
+    /// May it get a message on `topic` now? Only asked about clients whose [`Pass`] says so: about each message that
+    /// one of their filters matches when it is queued, and again when it is sent, which may be much later. Asked while
+    /// the broker holds locks: the answer must come from memory, and without calling the broker.
     fn may_receive(&self, client: &Client, topic: &str) -> bool;
 
     /// May it leave a last will on `topic`?

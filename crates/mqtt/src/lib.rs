@@ -8,8 +8,8 @@
 //! - publishes of one connection are acknowledged in the order in which they came, many at a time;
 //! - what a persistent session or a retained message needs is on disk before the publish is
 //!   acknowledged;
-//! - a client whose pass says so gets a message only if the host says yes at the moment of sending, by whichever way the
-//!   message came to it: subscribed, shared, retained, or waiting in its session;
+//! - a client whose pass says so gets a message only if the host says yes at the moment of sending, by whichever way
+//!   the message came to it: subscribed, shared, retained, or waiting in its session;
 //! - every queue has a bound ([`Settings`]); a client that does not read is disconnected or, where it is
 //!   away, loses the newest messages, which are counted.
 

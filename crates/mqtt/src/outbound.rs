@@ -142,7 +142,7 @@ impl Outbound {
                     self.forget(&queued);
                     continue;
                 }
-                // The client may have it, and would take another message with its id for the same: it is told to forget it.
+                // The client may have it, and would take another message with its id for the same: it shall forget it.
                 queued.release();
             }
             if queued.qos == QoS::AtMostOnce {

@@ -35,8 +35,8 @@ pub(crate) struct Session {
     /// The client took nothing for a while: nobody waits for it any more.
     stuck: AtomicBool,
     connected: AtomicBool,
-    /// The client who is connected, where not everything is his to get. For one who is away nobody can say yet what that
-    /// will be: what waits for him is looked at when it is sent.
+    /// The client who is connected, where not everything is his to get. For one who is away nobody can say yet what
+    /// that will be: what waits for him is looked at when it is sent.
     reader: RwLock<Option<Arc<Client>>>,
     /// There is one, to be asked without the lock.
     is_filtered: AtomicBool,

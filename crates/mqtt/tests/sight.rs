@@ -1,5 +1,5 @@
-//! Clients who get only what is theirs at the moment of each message: by wildcards and by names, from what is retained, out
-//! of a session that waited, by shared subscriptions; and that whoever gets everything is asked nothing.
+//! Clients who get only what is theirs at the moment of each message: by wildcards and by names, from what is retained,
+//! out of a session that waited, by shared subscriptions; and that whoever gets everything is asked nothing.
 
 mod client;
 

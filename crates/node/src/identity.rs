@@ -239,11 +239,7 @@ async fn let_old_entries_leave(ledger: Ledger, keep_days: u32) {
 }
 
 /// Opens the registry. A server that is away is waited for: without it nobody can be told from anybody, so no door opens.
-async fn open_registry(
-    config: &Config,
-    vault: &Vault,
-    directory: &Directory,
-) -> anyhow::Result<(Database, Registry)> {
+async fn open_registry(config: &Config, vault: &Vault, directory: &Directory) -> anyhow::Result<(Database, Registry)> {
     let (began, mut told) = (Instant::now(), None::<Instant>);
     loop {
         let error = match try_registry(config, vault, directory).await {

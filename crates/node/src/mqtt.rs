@@ -170,8 +170,8 @@ impl Rights {
         is_within && self.caller.may(needed)
     }
 
-    /// What stands there by its name is the client's to hear now; or it is the live state with wildcards, of which he gets
-    /// what he sees. A device and a driver have but one name to hear of.
+    /// What stands there by its name is the client's to hear now; or it is the live state with wildcards, of which he
+    /// gets what he sees. A device and a driver have but one name to hear of.
     fn may_subscribe(&self, filter: &str) -> bool {
         let is_live = filter.split('/').next() == Some(LIVE);
         let may_follow = self.caller.may(Permission::LiveRead) && self.caller.reach != Reach::Own;

@@ -1,6 +1,6 @@
 //! Deliveries of the demo, which follow what the couriers do: made when a courier sets off for an order, moved on as he
-//! does, delivered when he leaves. There is at most one under way for each courier, and no queue: whoever is late looks at
-//! what is true by then, and moves each delivery there step by step.
+//! does, delivered when he leaves. There is at most one under way for each courier, and no queue: whoever is late looks
+//! at what is true by then, and moves each delivery there step by step.
 
 use super::records::{CUSTOMER, customer, fleet_of, scooter};
 use drover_access::Caller;
@@ -157,8 +157,8 @@ impl Deliveries {
         Ok(Open { id: job.order_id.clone(), at, customer, place: job.place })
     }
 
-    /// Where it goes is known when the courier sets out. The demo's customer waits for it if little else is on its way to
-    /// him: with two he has hardly ever none.
+    /// Where it goes is known when the courier sets out. The demo's customer waits for it if little else is on its way
+    /// to him: with two he has hardly ever none.
     async fn set_out(&mut self, job: &Job) -> Result<(), Error> {
         let is_his = |open: &&Open| open.customer == CUSTOMER && open.at == OUT;
         let wants_more = self.open.values().filter(is_his).count() < ORDERS_OF_CUSTOMER;

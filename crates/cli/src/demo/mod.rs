@@ -1,6 +1,6 @@
-//! `drover demo`: a node as it would be run, which asks for credentials, with a city that lives on it. Its records, users
-//! and keys are made by the node's own ways of making them, its fleet reports from outside with a key. Nothing of it has a
-//! default password.
+//! `drover demo`: a node as it would be run, which asks for credentials, with a city that lives on it. Its records,
+//! users and keys are made by the node's own ways of making them, its fleet reports from outside with a key. Nothing of
+//! it has a default password.
 
 mod deliveries;
 mod people;
@@ -21,9 +21,9 @@ use tokio::sync::watch;
 /// The fleet has been under way for so long when it begins to report: somebody is delivering from the first moment.
 const UNDER_WAY: Duration = Duration::from_secs(12 * 60);
 
-/// Runs a node on this machine with a company in Porto on it: vans, couriers and battery-swap stations that drive the real
-/// streets, orders that are delivered, and a user of each role, whose passwords are made anew at each start and printed.
-/// Open the printed address in a browser. Ctrl-C stops it.
+/// Runs a node on this machine with a company in Porto on it: vans and couriers that drive the real streets,
+/// battery-swap stations, orders that are delivered, and a user of each role, whose passwords are made anew at each
+/// start and printed. Open the printed address in a browser. Ctrl-C stops it.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     #[command(flatten)]
@@ -70,8 +70,8 @@ pub async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     Ok(driving.await?)
 }
 
-/// What `serve` would run with, on loopback and over plain HTTP: the fleet speaks no TLS, and what is printed is not for
-/// others.
+/// What `serve` would run with, on loopback and over plain HTTP: the fleet speaks no TLS, and what is printed is not
+/// for others.
 fn configuration(flags: &Flags) -> anyhow::Result<Config> {
     let mut config = Config::load(None, &Flags { dev: Some(false), ..flags.clone() })?;
     config.admin_email = people::ADMIN.into();

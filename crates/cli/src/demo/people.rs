@@ -51,7 +51,7 @@ const PEOPLE: [Person; 7] = [
         role: Role::Customer,
         email: "customer@porto.example",
         name: "Joana, customer",
-        look_at: "own orders (Administration, Deliveries); one is always on its way",
+        look_at: "own orders (Administration, Deliveries); one is on its way",
     },
     Person {
         role: Role::StationOperator,
@@ -111,7 +111,7 @@ impl People {
         People { auth, caller }
     }
 
-    /// Refuses a folder whose users are not those of a demo: nobody's password is changed, and no printed one is let in.
+    /// Refuses a folder whose users are not a demo's: nobody's password is changed, and no printed one is let in.
     pub fn refuse_others(&self, data: &Path) -> anyhow::Result<()> {
         let is_demo = self.auth.users(&self.caller).iter().any(|user| user.email == ADMIN);
         ensure!(

@@ -174,8 +174,9 @@ fn stations(fleet: &Fleet) -> Vec<Value> {
     let of = fleet.stations().count();
     let station = |(at, (id, place)): (usize, (&str, drover_sim::ground::Place))| {
         json!({
-            "id": id, "name": format!("Swap station {}", at + 1), "latitude": place.latitude, "longitude": place.longitude,
-            "region": "Porto", "capacity": 20, "low_stock_threshold": 4, "fleet_id": fleet_of(at + 1, of),
+            "id": id, "name": format!("Swap station {}", at + 1), "region": "Porto",
+            "latitude": place.latitude, "longitude": place.longitude,
+            "capacity": 20, "low_stock_threshold": 4, "fleet_id": fleet_of(at + 1, of),
         })
     };
     fleet.stations().enumerate().map(station).collect()

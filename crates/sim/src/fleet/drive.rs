@@ -71,7 +71,9 @@ pub async fn drive(mut fleet: Fleet, options: DriveOptions, stop: impl Future<Ou
     let mut summary = DriveSummary::default();
     let mut sender = Sender::new(Target::parse(&url, token)?, via, ENDLESS);
     tokio::select! {
-        outcome = keep_sending(&mut fleet, &mut sender, step, &jobs, &mut summary) => outcome.map(|never| match never {}),
+        outcome = keep_sending(&mut fleet, &mut sender, step, &jobs, &mut summary) => {
+            outcome.map(|never| match never {})
+        }
         () = stop => Ok(summary.clone()),
     }
 }
