@@ -52,7 +52,9 @@ impl World {
         let (node, admin) = Node::secured(&folder.path().join("data"), &[("--http", &address)], &settings);
         let by_admin = node.asked_by(&admin);
         by_admin.make("fleets", &json!({"id": "north", "name": "North"}));
-        by_admin.user("alice@example.com", &json!({"role": "dispatcher", "fleets": ["north"]}));
+        // She never learns the password that was made with her, and need not.
+        let alice = json!({"email": "alice@example.com", "name": "Alice", "role": "dispatcher", "fleets": ["north"]});
+        by_admin.make("users", &alice);
         let alice = id_of(&node, &admin, "alice@example.com");
         World { provider: Some(provider), node, admin, alice, _folder: folder }
     }
@@ -119,7 +121,7 @@ fn somebody_logs_in_at_the_provider_and_his_session_lasts_until_he_is_disabled()
     assert!(session.contains("HttpOnly") && session.contains("SameSite=Lax"), "{session}");
     let me = world.me(&mut browser).expect(200);
     assert_eq!((&me["name"], &me["role"]), (&json!("alice@example.com"), &json!("dispatcher")), "{me}");
-    assert_eq!(me["fleets"], json!(["north"]));
+    assert_eq!((&me["fleets"], &me["must_change_password"]), (&json!(["north"]), &json!(false)));
     let fleets = browser.get(&world.url("/api/v1/fleets")).expect(200);
     assert_eq!(fleets["data"][0]["id"], "north", "{fleets}");
     assert_eq!(browser.get(&world.url("/api/v1/users")).status, 403, "she is no administrator");

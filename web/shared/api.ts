@@ -72,7 +72,7 @@ export interface paths {
         put?: never;
         /**
          * Make a assignment.
-         * @description With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node runs and among the newest 10,000 of such requests; another body with that key is refused.
+         * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_assignment"];
         delete?: never;
@@ -112,7 +112,7 @@ export interface paths {
         put?: never;
         /**
          * Make or change assignments from CSV.
-         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one, without what Drover sets. Each row stands for itself: one that is refused holds up no other. A dry run checks values, references and unique values, and writes nothing.
+         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.
          */
         post: operations["import_assignments"];
         delete?: never;
@@ -279,7 +279,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The provider sends the browser back here. */
+        /** The provider sends the browser back here. Whatever comes of it, a person looks at the answer: it leads to a page. */
         get: operations["finish_oidc_login"];
         put?: never;
         post?: never;
@@ -456,7 +456,7 @@ export interface paths {
         };
         /**
          * What changed in the registry, in order.
-         * @description Ask again with since = next. Changes of what the caller may not read are passed over; personal fields show as (sealed). With Accept: application/x-ndjson, one change a line, and next in a header.
+         * @description Ask again with since = next. Changes of what the caller may not read are passed over; personal fields show as (sealed), or (sealed, changed). With Accept: application/x-ndjson, one change a line, and next in a header.
          */
         get: operations["list_changes"];
         put?: never;
@@ -499,7 +499,7 @@ export interface paths {
         put?: never;
         /**
          * Make a customer.
-         * @description With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node runs and among the newest 10,000 of such requests; another body with that key is refused.
+         * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_customer"];
         delete?: never;
@@ -539,7 +539,7 @@ export interface paths {
         put?: never;
         /**
          * Make or change customers from CSV.
-         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one, without what Drover sets. Each row stands for itself: one that is refused holds up no other. A dry run checks values, references and unique values, and writes nothing.
+         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.
          */
         post: operations["import_customers"];
         delete?: never;
@@ -585,7 +585,7 @@ export interface paths {
         put?: never;
         /**
          * Erase what is known of a customer.
-         * @description For good: personal fields can never be read again, nor from a backup that was made before. The record stays, marked as erased. The request may be repeated.
+         * @description For good: personal fields can never be read again, nor from a backup that was made before. The record stays, marked as erased; places, notes and free attributes of deliveries, assignments, devices and stops that are about the person are emptied. The request may be repeated.
          */
         post: operations["erase_customer"];
         delete?: never;
@@ -716,7 +716,7 @@ export interface paths {
         put?: never;
         /**
          * Make a delivery.
-         * @description With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node runs and among the newest 10,000 of such requests; another body with that key is refused.
+         * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_delivery"];
         delete?: never;
@@ -756,7 +756,7 @@ export interface paths {
         put?: never;
         /**
          * Make or change deliveries from CSV.
-         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one, without what Drover sets. Each row stands for itself: one that is refused holds up no other. A dry run checks values, references and unique values, and writes nothing.
+         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.
          */
         post: operations["import_deliveries"];
         delete?: never;
@@ -818,7 +818,7 @@ export interface paths {
         get?: never;
         /**
          * Move a delivery to another status.
-         * @description Only along the ways that statuses have: created, assigned, picked_up, out_for_delivery, arrived, delivered; failed, returned and cancelled beside them. Each move leaves an event. A driver moves the deliveries that are assigned to him.
+         * @description Only along the ways that statuses have: created, assigned, picked_up, out_for_delivery, arrived, delivered; failed, returned and cancelled beside them. Each move leaves an event. A driver moves the deliveries that are assigned to him. With an Idempotency-Key, a request that comes again moves nothing a second time: it is answered with the status as it is by then, and Idempotency-Replayed: true.
          */
         put: operations["set_delivery_status"];
         post?: never;
@@ -843,7 +843,7 @@ export interface paths {
         put?: never;
         /**
          * Make a depot.
-         * @description With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node runs and among the newest 10,000 of such requests; another body with that key is refused.
+         * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_depot"];
         delete?: never;
@@ -883,7 +883,7 @@ export interface paths {
         put?: never;
         /**
          * Make or change depots from CSV.
-         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one, without what Drover sets. Each row stands for itself: one that is refused holds up no other. A dry run checks values, references and unique values, and writes nothing.
+         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.
          */
         post: operations["import_depots"];
         delete?: never;
@@ -968,7 +968,7 @@ export interface paths {
         put?: never;
         /**
          * Make a device.
-         * @description With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node runs and among the newest 10,000 of such requests; another body with that key is refused.
+         * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_device"];
         delete?: never;
@@ -1008,7 +1008,7 @@ export interface paths {
         put?: never;
         /**
          * Make or change devices from CSV.
-         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one, without what Drover sets. Each row stands for itself: one that is refused holds up no other. A dry run checks values, references and unique values, and writes nothing.
+         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.
          */
         post: operations["import_devices"];
         delete?: never;
@@ -1075,7 +1075,7 @@ export interface paths {
         put?: never;
         /**
          * Make a driver.
-         * @description With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node runs and among the newest 10,000 of such requests; another body with that key is refused.
+         * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_driver"];
         delete?: never;
@@ -1115,7 +1115,7 @@ export interface paths {
         put?: never;
         /**
          * Make or change drivers from CSV.
-         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one, without what Drover sets. Each row stands for itself: one that is refused holds up no other. A dry run checks values, references and unique values, and writes nothing.
+         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.
          */
         post: operations["import_drivers"];
         delete?: never;
@@ -1178,7 +1178,7 @@ export interface paths {
         put?: never;
         /**
          * Erase what is known of a driver.
-         * @description For good: personal fields can never be read again, nor from a backup that was made before. The record stays, marked as erased. The request may be repeated.
+         * @description For good: personal fields can never be read again, nor from a backup that was made before. The record stays, marked as erased; places, notes and free attributes of deliveries, assignments, devices and stops that are about the person are emptied. The request may be repeated.
          */
         post: operations["erase_driver"];
         delete?: never;
@@ -1245,7 +1245,7 @@ export interface paths {
         put?: never;
         /**
          * Make a fleet.
-         * @description With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node runs and among the newest 10,000 of such requests; another body with that key is refused.
+         * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_fleet"];
         delete?: never;
@@ -1285,7 +1285,7 @@ export interface paths {
         put?: never;
         /**
          * Make or change fleets from CSV.
-         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one, without what Drover sets. Each row stands for itself: one that is refused holds up no other. A dry run checks values, references and unique values, and writes nothing.
+         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.
          */
         post: operations["import_fleets"];
         delete?: never;
@@ -1494,6 +1494,7 @@ export interface paths {
          * @description Messages: `{"type":"hello",…}`, `{"type":"snapshot","page":1,"last":false,"resumed":false,"total":…,"position":…,"assets":[…]}`,
          *     `{"type":"changes","position":…,"assets":[…]}`, `{"type":"error","error":{…}}`. A WebSocket watcher may send
          *     `{"action":"subscribe","kinds":[…],"assets":["driver/1"],"viewport":[w,s,e,n],"since":…}` at any time; the new wish replaces the old one.
+         *     A wish that names drivers or riders is noted in the audit.
          */
         get: operations["watch"];
         put?: never;
@@ -1519,7 +1520,7 @@ export interface paths {
         put?: never;
         /**
          * Make a maintenance record.
-         * @description With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node runs and among the newest 10,000 of such requests; another body with that key is refused.
+         * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_maintenance_record"];
         delete?: never;
@@ -1559,7 +1560,7 @@ export interface paths {
         put?: never;
         /**
          * Make or change maintenance from CSV.
-         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one, without what Drover sets. Each row stands for itself: one that is refused holds up no other. A dry run checks values, references and unique values, and writes nothing.
+         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.
          */
         post: operations["import_maintenance"];
         delete?: never;
@@ -1618,7 +1619,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The delivery of an order. */
+        /**
+         * The delivery of an order.
+         * @description Within the caller's reach: a delivery under way goes before one at its end, an order's number before an id. Orders of two fleets that have the same number are asked for by the delivery's id.
+         */
         get: operations["read_order"];
         put?: never;
         post?: never;
@@ -1666,7 +1670,7 @@ export interface paths {
         put?: never;
         /**
          * Make a organisation.
-         * @description With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node runs and among the newest 10,000 of such requests; another body with that key is refused.
+         * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_organisation"];
         delete?: never;
@@ -1706,7 +1710,7 @@ export interface paths {
         put?: never;
         /**
          * Make or change organisations from CSV.
-         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one, without what Drover sets. Each row stands for itself: one that is refused holds up no other. A dry run checks values, references and unique values, and writes nothing.
+         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.
          */
         post: operations["import_organisations"];
         delete?: never;
@@ -1793,7 +1797,7 @@ export interface paths {
         put?: never;
         /**
          * Make a route.
-         * @description With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node runs and among the newest 10,000 of such requests; another body with that key is refused.
+         * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_route"];
         delete?: never;
@@ -1833,7 +1837,7 @@ export interface paths {
         put?: never;
         /**
          * Make or change routes from CSV.
-         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one, without what Drover sets. Each row stands for itself: one that is refused holds up no other. A dry run checks values, references and unique values, and writes nothing.
+         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.
          */
         post: operations["import_routes"];
         delete?: never;
@@ -1941,7 +1945,7 @@ export interface paths {
         put?: never;
         /**
          * Make a station.
-         * @description With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node runs and among the newest 10,000 of such requests; another body with that key is refused.
+         * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_station"];
         delete?: never;
@@ -1981,7 +1985,7 @@ export interface paths {
         put?: never;
         /**
          * Make or change stations from CSV.
-         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one, without what Drover sets. Each row stands for itself: one that is refused holds up no other. A dry run checks values, references and unique values, and writes nothing.
+         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.
          */
         post: operations["import_stations"];
         delete?: never;
@@ -2065,7 +2069,8 @@ export interface paths {
         put?: never;
         /**
          * Make a user. The answer holds a password that he can log in by once; it is shown once. Nobody gives a role or fleets
-         *     that he does not have himself.
+         *     that he does not have himself. With an `Idempotency-Key`, the same request makes nobody twice for 24 hours: it is answered
+         *     with the user, without the password, of which only a hash is kept; `POST /api/v1/users/{id}/password` gives a new one.
          */
         post: operations["create_user"];
         delete?: never;
@@ -2130,6 +2135,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/vault": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The node's own keys, without their secrets, and how far sealing anew is. */
+        get: operations["show_own_keys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vault/retire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Forget the data keys that nothing is sealed by any more. What a backup holds that they sealed cannot be read again. */
+        post: operations["retire_data_keys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vault/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change one of the node's own keys; nothing stops meanwhile. A root key that the operator holds is taken from the file
+         *     of its name with `.new` after it; he then puts it in the place of the old one.
+         */
+        post: operations["rotate_own_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/vehicles": {
         parameters: {
             query?: never;
@@ -2145,7 +2204,7 @@ export interface paths {
         put?: never;
         /**
          * Make a vehicle.
-         * @description With an Idempotency-Key, the same request gives the first answer again for 24 hours, while the node runs and among the newest 10,000 of such requests; another body with that key is refused.
+         * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_vehicle"];
         delete?: never;
@@ -2185,7 +2244,7 @@ export interface paths {
         put?: never;
         /**
          * Make or change vehicles from CSV.
-         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one, without what Drover sets. Each row stands for itself: one that is refused holds up no other. A dry run checks values, references and unique values, and writes nothing.
+         * @description The header names fields. A row whose id exists changes that record, where an empty cell empties its field; any other row makes one. What Drover sets (a status of deliveries, a tracking number) may be repeated but not given: such a row is refused. Each row stands for itself: one that is refused holds up no other. A dry run does with each row, by itself, what a real one would, and writes nothing.
          */
         post: operations["import_vehicles"];
         delete?: never;
@@ -2773,6 +2832,7 @@ export interface components {
          *       "complete": true,
          *       "entries": 12840,
          *       "fault": null,
+         *       "first": 1,
          *       "hash": "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b",
          *       "ledger": "7f0d2c5b9a1e4c3d8b6a5f4e3d2c1b0a",
          *       "newest": 12840,
@@ -2789,6 +2849,12 @@ export interface components {
              */
             entries: number;
             fault?: components["schemas"]["AuditFault"] | null;
+            /**
+             * Format: int64
+             * @description The oldest entry that is there: more than 1 where older ones left by age, as a later entry tells; 0 where there is
+             *     none.
+             */
+            first: number;
             /** @description Its hash: whoever keeps it elsewhere can tell later that nothing before it was changed. */
             hash: string;
             /** @description The ledger's random name. */
@@ -3083,6 +3149,23 @@ export interface components {
             /** @enum {string} */
             status: "success";
         };
+        /** @description A data key. */
+        DataKeyView: {
+            /** @description Since when there is this key, RFC 3339. */
+            created_at: string;
+            /**
+             * Format: int32
+             * @description Its number.
+             * @example 2
+             */
+            number: number;
+            /**
+             * Format: int64
+             * @description Texts that it sealed, when all were looked at last; null before that.
+             * @example 48000
+             */
+            texts?: number | null;
+        };
         /** @description A day (UTC) with reports. */
         Day: {
             /** @description `2026-05-28`. */
@@ -3236,7 +3319,7 @@ export interface components {
             id: string;
             /** @description What the driver should know. At most 2000 bytes. Personal: sealed in the table. */
             instructions: string | null;
-            /** @description The order's number in the shop. No two records have the same. */
+            /** @description The order's number in the shop. No two records of a fleet have the same. */
             order_id: string | null;
             /** @description Where it is fetched. At most 500 bytes. Personal: sealed in the table. */
             pickup_address: string | null;
@@ -3296,7 +3379,7 @@ export interface components {
             fleet_id?: string | null;
             /** @description What the driver should know. At most 2000 bytes. Personal: sealed in the table. */
             instructions?: string | null;
-            /** @description The order's number in the shop. No two records have the same. */
+            /** @description The order's number in the shop. No two records of a fleet have the same. */
             order_id?: string | null;
             /** @description Where it is fetched. At most 500 bytes. Personal: sealed in the table. */
             pickup_address?: string | null;
@@ -3380,7 +3463,7 @@ export interface components {
             id?: string;
             /** @description What the driver should know. At most 2000 bytes. Personal: sealed in the table. */
             instructions?: string | null;
-            /** @description The order's number in the shop. No two records have the same. */
+            /** @description The order's number in the shop. No two records of a fleet have the same. */
             order_id?: string | null;
             /** @description Where it is fetched. At most 500 bytes. Personal: sealed in the table. */
             pickup_address?: string | null;
@@ -3623,7 +3706,7 @@ export interface components {
             model: string | null;
             /** @description Its name. At most 200 bytes. */
             name: string | null;
-            /** @description Its serial number. At most 100 bytes. No two records have the same. */
+            /** @description Its serial number. At most 100 bytes. No two records of a fleet have the same. */
             serial: string | null;
             /**
              * @description Whether it is in use.
@@ -3658,7 +3741,7 @@ export interface components {
             model?: string | null;
             /** @description Its name. At most 200 bytes. */
             name?: string | null;
-            /** @description Its serial number. At most 100 bytes. No two records have the same. */
+            /** @description Its serial number. At most 100 bytes. No two records of a fleet have the same. */
             serial?: string | null;
             /**
              * @description Whether it is in use.
@@ -3703,7 +3786,7 @@ export interface components {
             model?: string | null;
             /** @description Its name. At most 200 bytes. */
             name?: string | null;
-            /** @description Its serial number. At most 100 bytes. No two records have the same. */
+            /** @description Its serial number. At most 100 bytes. No two records of a fleet have the same. */
             serial?: string | null;
             /**
              * @description Whether it is in use.
@@ -3948,6 +4031,10 @@ export interface components {
                 elsewhere: unknown;
                 /** @description Fields of the record. */
                 fields: string[];
+                /** @description Fields of other records that are about the person. */
+                related: {
+                    [key: string]: string[];
+                };
             };
             id: string;
             /** @description What stays, and why. */
@@ -4230,6 +4317,23 @@ export interface components {
             status: string;
         };
         /** @description One record, or a page of them. */
+        IdentityEnvelope_KnownUser: {
+            /**
+             * Format: int32
+             * @description The HTTP status code.
+             */
+            code: number;
+            /** @description A user whom an earlier request of the same `Idempotency-Key` made. */
+            data: {
+                /** @description The user. */
+                user: components["schemas"]["UserView"];
+            };
+            /** @description Facts about the answer. */
+            meta: components["schemas"]["IdentityMeta"];
+            /** @description Always `success`. */
+            status: string;
+        };
+        /** @description One record, or a page of them. */
         IdentityEnvelope_MadeKey: {
             /**
              * Format: int32
@@ -4296,6 +4400,48 @@ export interface components {
             status: string;
         };
         /** @description One record, or a page of them. */
+        IdentityEnvelope_OwnKeys: {
+            /**
+             * Format: int32
+             * @description The HTTP status code.
+             */
+            code: number;
+            /** @description The node's own keys, without their secrets. */
+            data: {
+                /** @description Data keys, oldest first; the last one seals. */
+                data: components["schemas"]["DataKeyView"][];
+                /** @description How far the sealing by the last one is. */
+                resealing: components["schemas"]["Resealing"];
+                /** @description The root key. */
+                root: components["schemas"]["RootKeyView"];
+                /** @description The signing key of access tokens. */
+                tokens: components["schemas"]["SigningKeyView"];
+            };
+            /** @description Facts about the answer. */
+            meta: components["schemas"]["IdentityMeta"];
+            /** @description Always `success`. */
+            status: string;
+        };
+        /** @description One record, or a page of them. */
+        IdentityEnvelope_RetiredKeys: {
+            /**
+             * Format: int32
+             * @description The HTTP status code.
+             */
+            code: number;
+            /** @description Data keys that are no more. */
+            data: {
+                /** @description Those that stay, since something is sealed by them. */
+                in_use: number[];
+                /** @description Their numbers. */
+                retired: number[];
+            };
+            /** @description Facts about the answer. */
+            meta: components["schemas"]["IdentityMeta"];
+            /** @description Always `success`. */
+            status: string;
+        };
+        /** @description One record, or a page of them. */
         IdentityEnvelope_UserView: {
             /**
              * Format: int32
@@ -4329,11 +4475,8 @@ export interface components {
                 name: string;
                 /** @description Recovery codes that are left. */
                 recovery_codes_left: number;
-                /**
-                 * @description His role.
-                 * @example dispatcher
-                 */
-                role: string;
+                /** @description His role. */
+                role: components["schemas"]["UserRole"];
                 /** @description True if he is asked for a code beside the password. */
                 totp: boolean;
                 /** @description When he was changed last, RFC 3339. */
@@ -4484,11 +4627,8 @@ export interface components {
                 name: string;
                 /** @description Recovery codes that are left. */
                 recovery_codes_left: number;
-                /**
-                 * @description His role.
-                 * @example dispatcher
-                 */
-                role: string;
+                /** @description His role. */
+                role: components["schemas"]["UserRole"];
                 /** @description True if he is asked for a code beside the password. */
                 totp: boolean;
                 /** @description When he was changed last, RFC 3339. */
@@ -4657,6 +4797,11 @@ export interface components {
             old_secret_until?: string | null;
             /** @description What it may do. */
             scopes: string[];
+        };
+        /** @description A user whom an earlier request of the same `Idempotency-Key` made. */
+        KnownUser: {
+            /** @description The user. */
+            user: components["schemas"]["UserView"];
         };
         /** @description How one can log in. */
         LoginOptions: {
@@ -4987,11 +5132,8 @@ export interface components {
             fleets?: string[];
             /** @description His name. */
             name?: string;
-            /**
-             * @description His role: `system_admin`, `fleet_manager`, `dispatcher`, `driver`, `customer`, `station_operator`, `auditor` or
-             *     `integration`.
-             */
-            role: string;
+            /** @description His role. */
+            role: components["schemas"]["UserRole"];
         };
         /**
          * @description Who owns fleets, stations and users. An installation has one, if it needs no more.
@@ -5064,6 +5206,32 @@ export interface components {
             meta: components["schemas"]["PageMeta"];
             /** @enum {string} */
             status: "success";
+        };
+        /**
+         * @description One of the node's own keys.
+         * @enum {string}
+         */
+        OwnKey: "data" | "root" | "tokens";
+        /** @description The node's own keys, without their secrets. */
+        OwnKeys: {
+            /** @description Data keys, oldest first; the last one seals. */
+            data: components["schemas"]["DataKeyView"][];
+            /** @description How far the sealing by the last one is. */
+            resealing: components["schemas"]["Resealing"];
+            /** @description The root key. */
+            root: components["schemas"]["RootKeyView"];
+            /** @description The signing key of access tokens. */
+            tokens: components["schemas"]["SigningKeyView"];
+        };
+        /**
+         * @description Which key to change.
+         * @example {
+         *       "key": "data"
+         *     }
+         */
+        OwnRotation: {
+            /** @description The key. */
+            key: components["schemas"]["OwnKey"];
         };
         PageMeta: {
             pagination: {
@@ -5285,6 +5453,43 @@ export interface components {
             /** @description When it happened: RFC 3339 with an offset, or epoch milliseconds. Absent: when it is received. */
             timestamp?: string | null;
         };
+        /** @description How far sealing anew is. */
+        Resealing: {
+            /** @description Why it did not come to its end; it is tried again. */
+            error?: string | null;
+            /**
+             * Format: int64
+             * @description Rows that were looked at in this round, or in the last.
+             * @example 12000
+             */
+            looked_at: number;
+            /**
+             * Format: int64
+             * @description Rows that it sealed anew.
+             * @example 11950
+             */
+            resealed: number;
+            /**
+             * Format: int64
+             * @description Rows that there were when it began.
+             * @example 48000
+             */
+            rows: number;
+            /** @description True while tables are looked through. */
+            running: boolean;
+            /**
+             * Format: int64
+             * @description Texts that cannot be opened by any key; they stay as they are, and so does the key that they name.
+             */
+            unreadable: number;
+        };
+        /** @description Data keys that are no more. */
+        RetiredKeys: {
+            /** @description Those that stay, since something is sealed by them. */
+            in_use: number[];
+            /** @description Their numbers. */
+            retired: number[];
+        };
         /**
          * @description What came of a retry.
          * @example {
@@ -5338,6 +5543,21 @@ export interface components {
              * @description Letters that were retried: `done + failed`.
              */
             tried: number;
+        };
+        /** @description The root key. */
+        RootKeyView: {
+            /**
+             * @description The operator's file that holds it; null where the node keeps its own.
+             * @example /etc/drover/root-key
+             */
+            file?: string | null;
+            /**
+             * @description Where the operator puts the one that is to follow.
+             * @example /etc/drover/root-key.new
+             */
+            new_file?: string | null;
+            /** @description True while the new one opens the vault too, and has yet to be put in the place of the old one. */
+            pending: boolean;
         };
         /** @description How to rotate. */
         Rotation: {
@@ -5407,9 +5627,9 @@ export interface components {
                  */
                 kind?: "pickup" | "dropoff" | "depot" | "break" | "other" | null;
                 /** @description Degrees north. */
-                latitude: number;
+                latitude?: number;
                 /** @description Degrees east. */
-                longitude: number;
+                longitude?: number;
                 /** @description What is there. At most 200 bytes. */
                 name?: string | null;
                 /** @description Its place in the route. */
@@ -5692,6 +5912,16 @@ export interface components {
         Sessions: {
             /** @description Newest first. */
             sessions: components["schemas"]["SessionView"][];
+        };
+        /** @description The signing key of access tokens. */
+        SigningKeyView: {
+            /**
+             * @description The id of the one that signs.
+             * @example 7kq2m9x4c5v8b3n6
+             */
+            id: string;
+            /** @description Older ones whose tokens may still be good. */
+            older: number;
         };
         /** @description An entry that was skipped. */
         Skipped: {
@@ -6189,9 +6419,14 @@ export interface components {
             fleets?: string[] | null;
             /** @description His name. */
             name?: string | null;
-            /** @description His role. */
-            role?: string | null;
+            role?: components["schemas"]["UserRole"] | null;
         };
+        /**
+         * @description What a user is to the organisation.
+         * @example dispatcher
+         * @enum {string}
+         */
+        UserRole: "system_admin" | "fleet_manager" | "dispatcher" | "driver" | "customer" | "station_operator" | "auditor" | "integration";
         /** @description A user, as shown. */
         UserView: {
             /** @description True if it is about all fleets. */
@@ -6219,11 +6454,8 @@ export interface components {
             name: string;
             /** @description Recovery codes that are left. */
             recovery_codes_left: number;
-            /**
-             * @description His role.
-             * @example dispatcher
-             */
-            role: string;
+            /** @description His role. */
+            role: components["schemas"]["UserRole"];
             /** @description True if he is asked for a code beside the password. */
             totp: boolean;
             /** @description When he was changed last, RFC 3339. */
@@ -6284,7 +6516,7 @@ export interface components {
             model: string | null;
             /** @description What it has run, km. */
             odometer_km: number | null;
-            /** @description What is written on its plate. At most 32 bytes. No two records have the same. */
+            /** @description What is written on its plate. At most 32 bytes. No two records of a fleet have the same. */
             registration_number: string;
             /**
              * @description Whether it can be used.
@@ -6294,7 +6526,7 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
             version: number;
-            /** @description Vehicle identification number. At most 32 bytes. No two records have the same. */
+            /** @description Vehicle identification number. At most 32 bytes. No two records of a fleet have the same. */
             vin: string | null;
         };
         /**
@@ -6327,7 +6559,7 @@ export interface components {
             model?: string | null;
             /** @description What it has run, km. */
             odometer_km?: number | null;
-            /** @description What is written on its plate. At most 32 bytes. No two records have the same. */
+            /** @description What is written on its plate. At most 32 bytes. No two records of a fleet have the same. */
             registration_number?: string;
             /**
              * @description Whether it can be used.
@@ -6335,7 +6567,7 @@ export interface components {
              * @enum {string|null}
              */
             status: "active" | "idle" | "maintenance" | "retired" | null;
-            /** @description Vehicle identification number. At most 32 bytes. No two records have the same. */
+            /** @description Vehicle identification number. At most 32 bytes. No two records of a fleet have the same. */
             vin?: string | null;
         };
         VehicleEnvelope: {
@@ -6379,7 +6611,7 @@ export interface components {
             model?: string | null;
             /** @description What it has run, km. */
             odometer_km?: number | null;
-            /** @description What is written on its plate. At most 32 bytes. No two records have the same. */
+            /** @description What is written on its plate. At most 32 bytes. No two records of a fleet have the same. */
             registration_number: string;
             /**
              * @description Whether it can be used.
@@ -6387,7 +6619,7 @@ export interface components {
              * @enum {string|null}
              */
             status: "active" | "idle" | "maintenance" | "retired" | null;
-            /** @description Vehicle identification number. At most 32 bytes. No two records have the same. */
+            /** @description Vehicle identification number. At most 32 bytes. No two records of a fleet have the same. */
             vin?: string | null;
         };
         VehiclePage: {
@@ -9540,36 +9772,18 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description logged in, to where the login began; or to `/?problem=` and one of `oidc_refused`, `unknown_user`, `provider_away` */
+            /** @description logged in, to where the login began; or to `/?problem=` and one of `oidc_refused`, `unknown_user`, `provider_away`, `registry_away`, `internal` */
             303: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description a value is not allowed */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
             /** @description too many requests, or too many failures; `Retry-After` says how long to wait */
             429: {
                 headers: {
                     /** @description seconds to wait */
                     "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description the database is away */
-            503: {
-                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -13114,7 +13328,11 @@ export interface operations {
                      *         "erased": {
                      *           "deliveries": [
                      *             "pickup_address",
+                     *             "pickup_latitude",
+                     *             "pickup_longitude",
                      *             "dropoff_address",
+                     *             "dropoff_latitude",
+                     *             "dropoff_longitude",
                      *             "instructions",
                      *             "attributes"
                      *           ],
@@ -13125,13 +13343,30 @@ export interface operations {
                      *             "phone",
                      *             "address",
                      *             "attributes"
-                     *           ]
+                     *           ],
+                     *           "related": {
+                     *             "deliveries.events": [
+                     *               "latitude",
+                     *               "longitude",
+                     *               "data"
+                     *             ],
+                     *             "devices": [
+                     *               "name",
+                     *               "attributes"
+                     *             ],
+                     *             "routes.stops": [
+                     *               "latitude",
+                     *               "longitude",
+                     *               "name"
+                     *             ]
+                     *           }
                      *         },
                      *         "id": "c-1",
                      *         "remains": [
                      *           "the id, the fields that are not personal, and the times of the record",
-                     *           "ids, statuses, times and places of deliveries, for the books",
-                     *           "the audit, which names the record by its id"
+                     *           "ids, statuses, times and weights of deliveries and their history, for the books",
+                     *           "changes and the audit, which name records by their ids and hold nothing private in the clear",
+                     *           "names in free text about other things: vehicles, their maintenance, stations, fleets, stops without a delivery"
                      *         ],
                      *         "resource": "customers"
                      *       },
@@ -16528,6 +16763,11 @@ export interface operations {
                  * @example "3"
                  */
                 "If-Match"?: string;
+                /**
+                 * @description A word of the caller's for this request: 1 to 200 characters.
+                 * @example 3f0c2a9e
+                 */
+                "idempotency-key"?: string;
             };
             path: {
                 /**
@@ -22489,13 +22729,31 @@ export interface operations {
                      *             "email",
                      *             "license_number",
                      *             "attributes"
-                     *           ]
+                     *           ],
+                     *           "related": {
+                     *             "assignments": [
+                     *               "note"
+                     *             ],
+                     *             "deliveries.events": [
+                     *               "latitude",
+                     *               "longitude"
+                     *             ],
+                     *             "devices": [
+                     *               "name",
+                     *               "attributes"
+                     *             ],
+                     *             "routes": [
+                     *               "name",
+                     *               "attributes"
+                     *             ]
+                     *           }
                      *         },
                      *         "id": "d-1",
                      *         "remains": [
                      *           "the id, the fields that are not personal, and the times of the record",
-                     *           "ids, statuses, times and places of deliveries, for the books",
-                     *           "the audit, which names the record by its id"
+                     *           "ids, statuses, times and weights of deliveries and their history, for the books",
+                     *           "changes and the audit, which name records by their ids and hold nothing private in the clear",
+                     *           "names in free text about other things: vehicles, their maintenance, stations, fleets, stops without a delivery"
                      *         ],
                      *         "resource": "drivers"
                      *       },
@@ -27912,7 +28170,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The order's number in the shop.
+                 * @description The order's number in the shop, or the delivery's id.
                  * @example A-1001
                  */
                 order_id: string;
@@ -28032,6 +28290,30 @@ export interface operations {
                      *         "code": "not_found",
                      *         "help": "see /docs",
                      *         "message": "there is no such record within reach"
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "0.1.0"
+                     *       },
+                     *       "status": "error"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description orders of several fleets within reach have this number */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 409,
+                     *       "error": {
+                     *         "code": "conflict",
+                     *         "help": "see /docs",
+                     *         "message": "orders of several fleets within reach have this number"
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
@@ -28172,6 +28454,15 @@ export interface operations {
                         /** @description Always `error`. */
                         status: string;
                     };
+                };
+            };
+            /** @description orders of several fleets within reach have this number */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
             /** @description The body is larger than allowed. */
@@ -32387,7 +32678,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description the permission `fleet.read` is missing, or what else the answer says */
+            /** @description the permission `stations.read` is missing, or what else the answer says */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -32556,7 +32847,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description the permission `fleet.write` is missing, or what else the answer says */
+            /** @description the permission `stations.write` is missing, or what else the answer says */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -32767,7 +33058,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description the permission `fleet.read` is missing, or what else the answer says */
+            /** @description the permission `stations.read` is missing, or what else the answer says */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -32938,7 +33229,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description the permission `fleet.write` is missing, or what else the answer says */
+            /** @description the permission `stations.write` is missing, or what else the answer says */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -33131,7 +33422,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description the permission `fleet.read` is missing, or what else the answer says */
+            /** @description the permission `stations.read` is missing, or what else the answer says */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -33304,7 +33595,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description the permission `fleet.write` is missing, or what else the answer says */
+            /** @description the permission `stations.write` is missing, or what else the answer says */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -33531,7 +33822,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description the permission `fleet.write` is missing, or what else the answer says */
+            /** @description the permission `stations.write` is missing, or what else the answer says */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -33748,7 +34039,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description the permission `fleet.write` is missing, or what else the answer says */
+            /** @description the permission `stations.write` is missing, or what else the answer says */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -34265,7 +34556,10 @@ export interface operations {
     create_user: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a word of the caller's for this request: 1 to 200 characters */
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -34275,6 +34569,15 @@ export interface operations {
             };
         };
         responses: {
+            /** @description an earlier request of this Idempotency-Key made him */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityEnvelope_KnownUser"];
+                };
+            };
             /** @description made */
             201: {
                 headers: {
@@ -35193,6 +35496,322 @@ export interface operations {
                 };
             };
             /** @description the permission `users.write` is missing, or what else the answer says */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description There is no such thing within reach. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /**
+                         * Format: int32
+                         * @description The HTTP status code.
+                         */
+                        code: number;
+                        /** @description What is wrong. */
+                        error: components["schemas"]["ErrorBody"];
+                        /** @description When and by what it was answered. */
+                        meta: components["schemas"]["Meta"];
+                        /** @description Always `error`. */
+                        status: string;
+                    };
+                };
+            };
+            /** @description It contradicts what is there. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /**
+                         * Format: int32
+                         * @description The HTTP status code.
+                         */
+                        code: number;
+                        /** @description What is wrong. */
+                        error: components["schemas"]["ErrorBody"];
+                        /** @description When and by what it was answered. */
+                        meta: components["schemas"]["Meta"];
+                        /** @description Always `error`. */
+                        status: string;
+                    };
+                };
+            };
+            /** @description The body is larger than allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /**
+                         * Format: int32
+                         * @description The HTTP status code.
+                         */
+                        code: number;
+                        /** @description What is wrong. */
+                        error: components["schemas"]["ErrorBody"];
+                        /** @description When and by what it was answered. */
+                        meta: components["schemas"]["Meta"];
+                        /** @description Always `error`. */
+                        status: string;
+                    };
+                };
+            };
+            /** @description The body is not JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /**
+                         * Format: int32
+                         * @description The HTTP status code.
+                         */
+                        code: number;
+                        /** @description What is wrong. */
+                        error: components["schemas"]["ErrorBody"];
+                        /** @description When and by what it was answered. */
+                        meta: components["schemas"]["Meta"];
+                        /** @description Always `error`. */
+                        status: string;
+                    };
+                };
+            };
+            /** @description A value is not allowed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /**
+                         * Format: int32
+                         * @description The HTTP status code.
+                         */
+                        code: number;
+                        /** @description What is wrong. */
+                        error: components["schemas"]["ErrorBody"];
+                        /** @description When and by what it was answered. */
+                        meta: components["schemas"]["Meta"];
+                        /** @description Always `error`. */
+                        status: string;
+                    };
+                };
+            };
+            /** @description too many requests, or too many failures; `Retry-After` says how long to wait */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description The database is away; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /**
+                         * Format: int32
+                         * @description The HTTP status code.
+                         */
+                        code: number;
+                        /** @description What is wrong. */
+                        error: components["schemas"]["ErrorBody"];
+                        /** @description When and by what it was answered. */
+                        meta: components["schemas"]["Meta"];
+                        /** @description Always `error`. */
+                        status: string;
+                    };
+                };
+            };
+        };
+    };
+    show_own_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the keys */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityEnvelope_OwnKeys"];
+                };
+            };
+            /** @description no credentials, or none that are good */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the permission `vault.manage` is missing, or what else the answer says */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description too many requests, or too many failures; `Retry-After` says how long to wait */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    retire_data_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description which were forgotten, and which stay */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityEnvelope_RetiredKeys"];
+                };
+            };
+            /** @description no credentials, or none that are good */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the permission `vault.manage` is missing, or what else the answer says */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description fields are being sealed anew, or a root key is pending */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description too many requests, or too many failures; `Retry-After` says how long to wait */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the database is away */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    rotate_own_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OwnRotation"];
+            };
+        };
+        responses: {
+            /** @description the keys, as they are now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityEnvelope_OwnKeys"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /**
+                         * Format: int32
+                         * @description The HTTP status code.
+                         */
+                        code: number;
+                        /** @description What is wrong. */
+                        error: components["schemas"]["ErrorBody"];
+                        /** @description When and by what it was answered. */
+                        meta: components["schemas"]["Meta"];
+                        /** @description Always `error`. */
+                        status: string;
+                    };
+                };
+            };
+            /** @description no credentials, or none that are good */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the permission `vault.manage` is missing, or what else the answer says */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -38685,7 +39304,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description the permission `fleet.read` is missing, or what else the answer says */
+            /** @description the permission `stations.read` is missing, or what else the answer says */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -38827,7 +39446,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description the permission `fleet.read` is missing, or what else the answer says */
+            /** @description the permission `stations.read` is missing, or what else the answer says */
             403: {
                 headers: {
                     [name: string]: unknown;

@@ -106,7 +106,7 @@ impl Role {
             Role::Customer => Permissions::of(&[OrdersRead, OrdersWatch, CustomersRead]),
             Role::StationOperator => {
                 Permissions::of(&[LiveRead, HistoryRead, CommandsSend, StationsRead, StationsWrite])
-            },
+            }
             Role::Auditor => Permissions::of(&[
                 LiveRead,
                 HistoryRead,

@@ -149,7 +149,7 @@ impl Auth {
     fn of_login(&self, login: &Login, memory: &crate::memory::Memory, via: Via, now: i64) -> Option<Found> {
         let user = memory.users.get(&login.session.user).filter(|user| !user.disabled)?;
         note_use(&login.session.seen_ms, now);
-        let must_change_password = user.must_change_password;
+        let must_change_password = user.must_change_password && !login.session.elsewhere;
         Some(Found { caller: login.caller.clone(), via, must_change_password })
     }
 

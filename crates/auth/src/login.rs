@@ -94,7 +94,7 @@ impl Auth {
             return Err(Error::WrongCredentials);
         }
         self.take_code(&mut work, &now_user, proof.totp.as_deref(), proof.recovery_code.as_deref()).await?;
-        let logged_in = self.begin_session(&mut work, &now_user, from).await?;
+        let logged_in = self.begin_session(&mut work, &now_user, from, false).await?;
         work.commit().await?;
         self.0.accounts.clear(&blind);
         self.forgive(blind, from.address);
@@ -133,12 +133,13 @@ impl Auth {
         Ok(())
     }
 
-    /// Begins a session of somebody who has proven who he is.
+    /// Begins a session of somebody who has proven who he is, here or `elsewhere`.
     pub(crate) async fn begin_session(
         &self,
         work: &mut Work<'_>,
         user: &User,
         from: &Client,
+        elsewhere: bool,
     ) -> Result<LoggedIn, Error> {
         self.end_oldest(work, &user.id).await?;
         let now = now_ms();
@@ -152,6 +153,7 @@ impl Auth {
             ends_ms: now + self.refresh_ms().max(millis(self.0.settings.session)),
             address: from.address.map(|address| address.to_string()).unwrap_or_default(),
             agent: from.agent.chars().filter(|c| !c.is_control()).take(AGENT_MAX_CHARS).collect(),
+            elsewhere,
             seen_ms: AtomicI64::new(now),
         };
         store::put_session(work.on(), &session).await?;

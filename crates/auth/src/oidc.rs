@@ -75,7 +75,7 @@ impl Auth {
             self.note_login("anonymous", "login.oidc", client.address, Outcome::Refused);
             return Ok(Returned::Problem("unknown_user"));
         };
-        let logged_in = self.begin_session(&mut work, &user, client).await?;
+        let logged_in = self.begin_session(&mut work, &user, client, true).await?;
         work.commit().await?;
         self.note_login(&user.subject(), "login.oidc", client.address, Outcome::Ok);
         Ok(Returned::Here(Box::new(logged_in), identity.after))

@@ -95,6 +95,8 @@ pub(crate) struct Session {
     pub(crate) ends_ms: i64,
     pub(crate) address: String,
     pub(crate) agent: String,
+    /// Another provider vouched for him: that he has to change a password here does not hold him up.
+    pub(crate) elsewhere: bool,
     /// When it was used last; in memory only.
     pub(crate) seen_ms: AtomicI64,
 }

@@ -6,7 +6,13 @@ use drover_database::Step;
 pub(crate) const AREA: &str = "auth";
 
 /// All steps, in order.
-pub(crate) const STEPS: &[Step] = &[Step { number: 1, name: "identities", sqlite: IDENTITIES, postgres: IDENTITIES }];
+pub(crate) const STEPS: &[Step] = &[
+    Step { number: 1, name: "identities", sqlite: IDENTITIES, postgres: IDENTITIES },
+    Step { number: 2, name: "elsewhere", sqlite: ELSEWHERE, postgres: ELSEWHERE },
+];
+
+// Sessions of those whom another provider vouched for: no password of ours let them in.
+const ELSEWHERE: &str = "ALTER TABLE sessions ADD COLUMN elsewhere BIGINT NOT NULL DEFAULT 0";
 
 // Nothing is NULL: empty text and 0 mean none, on both databases alike.
 const IDENTITIES: &str = "

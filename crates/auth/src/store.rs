@@ -236,6 +236,7 @@ fn session(id: &str, row: &AnyRow) -> Result<Session, Error> {
         ends_ms: row.try_get("ends_ms")?,
         address: row.try_get("address")?,
         agent: row.try_get("agent")?,
+        elsewhere: flag(row, "elsewhere")?,
         seen_ms: AtomicI64::new(row.try_get("created_ms")?),
     })
 }
@@ -340,8 +341,8 @@ pub(crate) async fn put_user(on: &mut AnyConnection, vault: &Vault, user: &User)
 /// Writes a session, new or moved on.
 pub(crate) async fn put_session(on: &mut AnyConnection, session: &Session) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO sessions (id, user_id, cookie, created_ms, cookie_ends_ms, ends_ms, address, agent) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO UPDATE SET ends_ms = excluded.ends_ms",
+        "INSERT INTO sessions (id, user_id, cookie, created_ms, cookie_ends_ms, ends_ms, address, agent, elsewhere) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO UPDATE SET ends_ms = excluded.ends_ms",
     )
     .bind(&*session.id)
     .bind(&*session.user)
@@ -351,6 +352,7 @@ pub(crate) async fn put_session(on: &mut AnyConnection, session: &Session) -> Re
     .bind(session.ends_ms)
     .bind(&session.address)
     .bind(&session.agent)
+    .bind(i64::from(session.elsewhere))
     .execute(on)
     .await?;
     Ok(())

@@ -357,6 +357,14 @@ impl Auth {
         work.commit().await
     }
 
+    /// True if the caller has to change his password before anything else.
+    pub(crate) fn is_held_up(&self, caller: &Caller) -> bool {
+        let Ok(user) = self.self_of(caller) else { return false };
+        let memory = self.0.memory.read();
+        let login = caller.session.as_deref().and_then(|session| memory.login(session, now_ms()));
+        user.must_change_password && login.is_none_or(|login| !login.session.elsewhere)
+    }
+
     /// Who the caller is, where he is a user.
     pub(crate) fn self_of(&self, caller: &Caller) -> Result<Arc<User>, Error> {
         let id = caller.subject.strip_prefix("user/").unwrap_or_default();

@@ -117,8 +117,8 @@ async fn pages_follow_each_other_and_the_last_one_has_no_next() {
     let page = get_as(&ledger, Caller::dev(), "/api/v1/audit?limit=2&cursor=3").await;
     assert_eq!(page["meta"]["pagination"]["next"], json!(null));
     assert_eq!(seqs(&ledger, "limit=2&cursor=3").await, [2, 1], "what comes meanwhile is not on later pages");
-    assert_eq!(seqs(&ledger, "limit=0").await, [6], "a limit is at least 1");
-    assert_eq!(seqs(&ledger, "limit=99999").await.len(), 6);
+    assert_eq!(seqs(&ledger, "limit=1").await, [6]);
+    assert_eq!(seqs(&ledger, "limit=1000").await.len(), 6);
     assert_eq!(seqs(&ledger, &format!("cursor={}", u64::MAX)).await.len(), 6);
 }
 
@@ -165,9 +165,14 @@ async fn without_the_permission_every_route_is_forbidden() {
 #[tokio::test]
 async fn a_query_that_is_wrong_is_refused_by_name() {
     let (_folder, ledger) = some().await;
-    for (query, field) in
-        [("since=yesterday", "since"), ("until=x", "until"), ("limit=-1", "query"), ("who=me", "query")]
-    {
+    for (query, field) in [
+        ("since=yesterday", "since"),
+        ("until=x", "until"),
+        ("limit=-1", "query"),
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("who=me", "query"),
+    ] {
         let (status, body) = ask(&ledger, Caller::dev(), &format!("/api/v1/audit?{query}")).await;
         assert_eq!(status, 422, "{body}");
         let error: Value = serde_json::from_str(&body).unwrap();

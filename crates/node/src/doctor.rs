@@ -36,9 +36,10 @@ fn of_audit(path: PathBuf, fault: &Fault) -> Finding {
     Finding {
         path,
         problem: format!("entry {}: {}", fault.seq, fault.message),
-        advice: "somebody or something has changed the audit since it was written; entries before this one are as they \
+        advice:
+            "somebody or something has changed the audit since it was written; entries before this one are as they \
                  were. Keep this file, and compare it with a backup or an export"
-            .into(),
+                .into(),
     }
 }
 

@@ -164,7 +164,8 @@ impl Follower {
         // Read again: telling the status may have had to wait for the client.
         let newest = self.tracking.under_way(&self.delivery.id);
         let newest = newest.filter(|delivery| self.tracking.may_follow(&self.caller, delivery));
-        let Some((driver, place)) = newest.and_then(|delivery| self.tracking.driver_place_for(&self.caller, &delivery)) else {
+        let Some((driver, place)) = newest.and_then(|delivery| self.tracking.driver_place_for(&self.caller, &delivery))
+        else {
             return Ok(());
         };
         let told = Some((driver, place.position));

@@ -110,11 +110,7 @@ async fn ask(state: &SqlState, query: &SqlBody, asker: Asker, headers: &HeaderMa
     let limits = limits(&state.limits, query)?;
     let (shape, content_type) = shape(headers, query.width);
     state.past.catch_up().await;
-    let mut answer = state
-        .engine
-        .run(&query.sql, asker, limits)
-        .await
-        .map_err(problem)?;
+    let mut answer = state.engine.run(&query.sql, asker, limits).await.map_err(problem)?;
     // Waiting for the first rows lets most failures have a status of their own.
     let first = answer.next().await.transpose().map_err(problem)?;
     let encoder = Encoder::new(shape, answer.schema()).map_err(|error| {

@@ -273,6 +273,7 @@ struct Me {
 )]
 async fn who_am_i(Here(auth): Here<Auth>, caller: Caller) -> Json<Me> {
     let user = auth.self_of(&caller).ok().map(|user| UserView::from(&*user));
+    let is_held_up = auth.is_held_up(&caller);
     let fleets = match &caller.reach {
         Reach::Fleets(fleets) => fleets.iter().map(|fleet| fleet.to_string()).collect(),
         _ => Vec::new(),
@@ -286,7 +287,7 @@ async fn who_am_i(Here(auth): Here<Auth>, caller: Caller) -> Json<Me> {
         all_fleets: caller.reach == Reach::All,
         asset: caller.asset.as_ref().map(|(kind, id)| format!("{kind}/{id}")),
         customer_id: caller.customer_id.as_ref().map(|id| id.to_string()),
-        must_change_password: user.as_ref().is_some_and(|user| user.must_change_password),
+        must_change_password: is_held_up,
         user,
     })
 }

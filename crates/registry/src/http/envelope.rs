@@ -1,9 +1,9 @@
 //! How records are answered: one envelope, entity tags from versions, and what `If-Match` and `If-None-Match` ask.
 
+use crate::error::changed;
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use crate::error::changed;
 use drover_answer::{Problem, now_ms};
 use drover_model::format_time;
 use serde::Serialize;
