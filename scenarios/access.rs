@@ -253,7 +253,7 @@ fn whatever_the_role_and_the_fleets_no_door_shows_a_foreign_asset() {
     }
     by_admin.post("/api/v1/reports", Value::from(reports).to_string()).expect(202);
     for round in 0..40 {
-        let role = ["fleet_manager", "dispatcher", "station_operator"][numbers.below(3)];
+        let role = ["fleet_manager", "dispatcher", "auditor"][numbers.below(3)];
         let reached: BTreeSet<usize> = (0..FLEETS).filter(|_| numbers.below(2) == 0).collect();
         if reached.is_empty() {
             continue;

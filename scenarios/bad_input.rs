@@ -704,7 +704,7 @@ fn a_body_that_breaks_off_leaves_nothing_behind() {
     let refusals = Refusals::start();
     let body = report("driver", "d-1", now_ms(), 1.0, 1.0).to_string();
     let mut stream = refusals.node.connect();
-    let head = format!("POST /api/v1/reports HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len() + 10);
+    let head = format!("POST /api/v1/reports HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len() + 10);
     stream
         .write_all(head.as_bytes())
         .and_then(|()| stream.write_all(body.as_bytes()))
@@ -763,7 +763,7 @@ fn an_answer_to_a_body_that_was_not_read_arrives_and_says_that_the_connection_en
     let node = Node::start(folder.path());
     for _ in 0..20 {
         let mut stream = node.connect();
-        let head = format!("POST /nothing HTTP/1.1\r\nhost: here\r\ncontent-length: {}\r\n\r\n", 8 << 20);
+        let head = format!("POST /nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", 8 << 20);
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(&vec![b'x'; 8 << 20]).expect("the whole body is taken from the sender");
         let mut answer = String::new();
@@ -780,7 +780,7 @@ fn a_connection_whose_bodies_were_read_stays() {
     let mut stream = node.connect();
     for connection in ["keep-alive", "close"] {
         let body = report("driver", "d-1", now_ms(), 41.0, -8.0).to_string();
-        let head = format!("POST /api/v1/reports HTTP/1.1\r\nhost: here\r\nconnection: {connection}\r\n");
+        let head = format!("POST /api/v1/reports HTTP/1.1\r\nhost: localhost\r\nconnection: {connection}\r\n");
         stream.write_all(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
     }
     let mut answers = String::new();
@@ -794,7 +794,7 @@ fn a_sender_that_asks_first_is_not_told_to_send_what_is_refused() {
     let folder = folder();
     let node = Node::start(folder.path());
     let mut stream = node.connect();
-    let head = "POST /nothing HTTP/1.1\r\nhost: here\r\nexpect: 100-continue\r\ncontent-length: 8388608\r\n\r\n";
+    let head = "POST /nothing HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 8388608\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("the answer, then an orderly end");

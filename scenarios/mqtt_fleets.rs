@@ -244,7 +244,7 @@ fn whatever_the_fleets_and_however_assets_move_nobody_hears_of_a_foreign_one() {
             let token = match n % 2 {
                 0 => site.key(&format!("k{n}"), &["live.read"], Some(&names)),
                 _ => {
-                    let role = ["dispatcher", "fleet_manager", "station_operator"][numbers.below(3)];
+                    let role = ["dispatcher", "fleet_manager", "auditor"][numbers.below(3)];
                     site.by_admin().user(&format!("u{n}@example.com"), &json!({"role": role, "fleets": names}))
                 }
             };
@@ -427,7 +427,9 @@ fn what_waited_in_a_session_while_its_asset_moved_is_not_sent() {
     let mut first = Raw::join(&site.node, false, "map", &key, false);
     assert_eq!(first.subscribe("live/#"), 1);
     let mut topics: Vec<String> = first.publishes().into_iter().map(|(topic, ..)| topic).collect();
+    // The present state, and for who subscribes while it comes about, the change to it as well.
     topics.sort();
+    topics.dedup();
     assert_eq!(topics, ids.map(|id| format!("live/vehicle/{id}")));
     // None of it is acknowledged: all of it waits in the session.
     drop(first);
@@ -436,6 +438,7 @@ fn what_waited_in_a_session_while_its_asset_moved_is_not_sent() {
     let again = second.publishes();
     let mut topics: Vec<&str> = again.iter().map(|(topic, ..)| &**topic).collect();
     topics.sort_unstable();
+    topics.dedup();
     assert_eq!(topics, ["live/vehicle/v-1", "live/vehicle/v-3"], "{again:?}");
     assert!(again.iter().all(|(_, id, is_again)| *id > 0 && *is_again));
     // The subscription is there, and what it brings is what is in sight now.

@@ -36,7 +36,7 @@ it('an address of a page is none of an asset, and the other way round', () => {
 });
 
 it('sections are those that somebody may read; changing needs more', () => {
-  const auditor = { permissions: ['users.read', 'fleet.read', 'audit.read'] } as Me;
+  const auditor = { permissions: ['users.read', 'fleet.read', 'stations.read', 'audit.read'] } as Me;
   expect(sectionsOf(auditor)).toEqual([
     ...['vehicles', 'drivers', 'maintenance', 'stations', 'depots', 'devices', 'fleets', 'organisations'],
     ...['users', 'audit'],

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::SimulateOptions;
 use crate::error::{Error, Result};
@@ -44,7 +44,7 @@ impl Tokens {
     }
 }
 
-fn read_devices(path: &PathBuf, options: &SimulateOptions) -> Result<HashMap<String, String>> {
+fn read_devices(path: &Path, options: &SimulateOptions) -> Result<HashMap<String, String>> {
     let devices = options.drivers + options.stations;
     if options.connections < devices {
         let connections = options.connections;
