@@ -63,7 +63,10 @@ fn identities_answer_as_described() {
     let folder = folder();
     let (node, token) = Node::secured(&folder.path().join("data"), &[], &QUICK);
     let admin = node.asked_by(&token);
-    admin.make("fleets", &json!({"id": "north", "name": "North"}));
+    // The last two are in the examples of the description.
+    for id in ["north", "f-north", "f-south"] {
+        admin.make("fleets", &json!({"id": id, "name": id}));
+    }
     let only = |path: &'static str| ["--include-path-regex", path];
     // Managed by a second administrator: first somebody who is there, then whoever comes.
     let second = admin.user("second@example.com", &json!({"role": "system_admin"}));
