@@ -704,7 +704,8 @@ fn a_body_that_breaks_off_leaves_nothing_behind() {
     let refusals = Refusals::start();
     let body = report("driver", "d-1", now_ms(), 1.0, 1.0).to_string();
     let mut stream = refusals.node.connect();
-    let head = format!("POST /api/v1/reports HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len() + 10);
+    let head =
+        format!("POST /api/v1/reports HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len() + 10);
     stream
         .write_all(head.as_bytes())
         .and_then(|()| stream.write_all(body.as_bytes()))
