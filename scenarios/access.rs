@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Answer, Node, folder, now_ms, report, wait_for};
+use harness::{Answer, Node, Numbers, folder, now_ms, report, wait_for};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -213,18 +213,6 @@ fn ids(value: &Value, found: &mut BTreeSet<String>) {
             found.insert(text.clone());
         }
         _ => {}
-    }
-}
-
-/// SplitMix64: the same numbers in each run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % end as u64) as usize
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Node, PATIENCE, folder, now_ms, parse, report, wait_for};
+use harness::{Node, Numbers, PATIENCE, folder, now_ms, packet, parse, report, text, wait_for};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -204,18 +204,6 @@ fn each_fleet_watches_its_own_with_wildcards_and_what_moves_changes_hands() {
     wait_for("the end of her connections", || north.process.try_wait().expect("our child"));
 }
 
-/// SplitMix64: the same numbers in each run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % end as u64) as usize
-    }
-}
-
 #[test]
 fn whatever_the_fleets_and_however_assets_move_nobody_hears_of_a_foreign_one() {
     const FLEETS: usize = 4;
@@ -299,24 +287,6 @@ fn whatever_the_fleets_and_however_assets_move_nobody_hears_of_a_foreign_one() {
 struct Raw {
     stream: TcpStream,
     is_v5: bool,
-}
-
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut packet = vec![first];
-    let mut length = body.len();
-    loop {
-        let more = if length > 127 { 0x80 } else { 0 };
-        packet.push((length % 128) as u8 | more);
-        length /= 128;
-        if length == 0 {
-            packet.extend_from_slice(body);
-            return packet;
-        }
-    }
-}
-
-fn text(text: &str) -> Vec<u8> {
-    [&(text.len() as u16).to_be_bytes()[..], text.as_bytes()].concat()
 }
 
 impl Raw {

@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Node, PATIENCE, folder};
+use harness::{Node, PATIENCE, folder, packet, text};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,27 +18,6 @@ const MEMORY_MIB: u64 = 300;
 const CONNACK: u8 = 0x20;
 const PUBACK: u8 = 0x40;
 const SUBACK: u8 = 0x90;
-
-/// A packet of MQTT 3.1.1: first byte, length, rest.
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut packet = vec![first];
-    let mut length = body.len();
-    loop {
-        let more = if length > 127 { 0x80 } else { 0 };
-        packet.push((length % 128) as u8 | more);
-        length /= 128;
-        if length == 0 {
-            packet.extend_from_slice(body);
-            return packet;
-        }
-    }
-}
-
-fn text(text: &str) -> Vec<u8> {
-    let mut bytes = (text.len() as u16).to_be_bytes().to_vec();
-    bytes.extend_from_slice(text.as_bytes());
-    bytes
-}
 
 fn connect_packet(client: &str) -> Vec<u8> {
     packet(0x10, &[b"\0\x04MQTT\x04\x02\0\0".as_slice(), &text(client)].concat())

@@ -9,6 +9,8 @@ mod browser;
 mod disk;
 mod log;
 mod node;
+mod numbers;
+mod packet;
 mod script;
 mod socket;
 
@@ -16,6 +18,8 @@ pub use browser::{Browser, Page, next_of};
 pub use disk::SmallDisk;
 pub use log::{Logged, read_log};
 pub use node::{ADMIN_PASSWORD, Answer, As, Node};
+pub use numbers::Numbers;
+pub use packet::{packet, text};
 pub use script::Script;
 pub use socket::Socket;
 
