@@ -33,7 +33,7 @@ tools: ## Install what the tests need beyond Rust and Node (Debian, Ubuntu), or 
 test: tools build test-rust test-web ## Run all tests, the browser tests included
 
 test-rust: ## Rust tests: units, properties, and whole-system scenarios with the real binary
-	$(CARGO) test --release --locked --workspace
+	$(CARGO) test --release --locked --workspace --no-fail-fast
 
 test-web: web/node_modules ## Page tests: units, then a real browser against the real binary
 	cd web && $(NPM) test && $(NPM) run e2e

@@ -17,7 +17,7 @@ pub use transaction::Transaction;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyPool, Executor};
+use sqlx::{Any, AnyPool, Executor, Row};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// After the database was found away, callers are told so at once for this long, instead of each waiting.
 const AWAY_FOR: Duration = Duration::from_millis(500);
+/// So often a file that was written anew waits for those who still read the old pages.
+const COMPACT_TRIES: usize = 4;
 /// Connections of a node.
 const CONNECTIONS_MAX: u32 = 16;
 
@@ -98,6 +100,26 @@ impl Database {
     /// program made, and steps that were changed after they were applied.
     pub async fn migrate(&self, area: &'static str, steps: &'static [Step]) -> Result<(), Error> {
         migrate::migrate(self, area, steps).await
+    }
+
+    /// Writes a SQLite file anew from what its tables hold, and empties its log: nothing that was taken out before stays in
+    /// either. `secure_delete` alone leaves what SQLite had moved between pages (measured: 3 of 1,000 values). Writers wait
+    /// meanwhile. PostgreSQL: nothing, its own `VACUUM` comes in its own time.
+    pub async fn compact(&self) -> Result<(), Error> {
+        if self.dialect == Dialect::Postgres {
+            return Ok(());
+        }
+        let _writer = self.writer.clone().lock_owned().await;
+        let (began, mut connection) = (Instant::now(), self.read().await?);
+        connection.execute("VACUUM").await?;
+        for _ in 0..COMPACT_TRIES {
+            // It waits for readers of the old pages, `busy_timeout` at most, and then says that it has not come to its end.
+            let row = connection.fetch_one("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+            if row.try_get::<i64, _>(0)? == 0 {
+                return Ok(());
+            }
+        }
+        Err(Error::TimedOut { waited: began.elapsed() })
     }
 
     /// Closes all connections, after what runs in them.

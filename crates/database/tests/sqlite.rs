@@ -99,3 +99,30 @@ async fn an_address_of_no_known_database_is_refused_without_repeating_its_passwo
     assert!(!refused.to_string().contains("secret"), "{refused}");
     assert!(!refused.away());
 }
+
+#[tokio::test]
+async fn nothing_of_what_was_taken_out_stays_in_a_compacted_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x.db");
+    let database = Database::open_file(&path).await.expect("opens");
+    database.migrate("test", &[FIRST]).await.expect("migrates");
+    let place = |row: u32| 38.0 + f64::from(row) / 7_919.0;
+    let mut written = database.begin().await.expect("begins");
+    for row in 0..3_000_u32 {
+        // Keys of all lengths in no order, so that pages are split and rows are moved from one to another.
+        let key = format!("{:x<1$}", row.wrapping_mul(2_654_435_761), 10 + row as usize * 37 % 180);
+        let row = sqlx::query("INSERT INTO things (id, size) VALUES ($1, $2)").bind(key).bind(place(row));
+        row.execute(&mut *written).await.expect("written");
+    }
+    written.commit().await.expect("durable");
+    sqlx::query("UPDATE things SET size = NULL").execute(database.pool()).await.expect("taken out");
+    let left = || {
+        let mut bytes = std::fs::read(&path).expect("the file");
+        bytes.extend(std::fs::read(folder.path().join("x.db-wal")).expect("its log"));
+        (0..3_000).filter(|row| bytes.windows(8).any(|window| window == place(*row).to_be_bytes())).count()
+    };
+    assert!(left() > 0, "without it, something stays");
+    database.compact().await.expect("compacted");
+    assert_eq!(left(), 0);
+    assert_eq!(things(&database).await, 3_001);
+}

@@ -35,6 +35,8 @@ const WAITING_TOLD_EVERY: Duration = Duration::from_secs(5);
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 /// A day, ms.
 const DAY_MS: i64 = 86_400_000;
+/// How long the registry's connections have to end.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long an erasure is waited for; it goes on beyond that.
 const ERASE_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -85,6 +87,7 @@ impl Identity {
     pub fn routes(&self, live: &Live, erasing: Erasing) -> OpenApiRouter {
         let (latest, reporting, known) = (live.clone(), live.clone(), live.clone());
         let (auth, directory) = (self.auth.clone(), self.access.directory.clone());
+        let database = self.registry.database().clone();
         let hooks = Hooks {
             latest_station: Arc::new(move |id| {
                 let body = latest.get(Kind::Station, id, |seen| {
@@ -96,7 +99,8 @@ impl Identity {
             }),
             reporting_stations: Arc::new(move || stations_of(&reporting)),
             erase: Arc::new(move |caller, resource, id| {
-                Box::pin(erase(auth.clone(), erasing.clone(), (caller, directory.clone()), resource, id))
+                let doors = (auth.clone(), database.clone(), erasing.clone());
+                Box::pin(erase(doors, (caller, directory.clone()), resource, id))
             }),
             has_reported: Arc::new(move |kind, id| known.get(kind, id, |_| ()).is_some()),
         };
@@ -135,6 +139,8 @@ impl Identity {
         if let Err(error) = follower.catch_up().await {
             tracing::warn!(error = format!("{error:#}"), "changes of the registry wait for the next start");
         }
+        // A server that is away does not hold up the end; a file has then been brought to its end by whoever is last.
+        let _late = tokio::time::timeout(CLOSE_PATIENCE, self.registry.database().close()).await;
         self.ledger.close().await;
         self.changes.close();
     }
@@ -161,12 +167,11 @@ pub struct Erasing {
     pub history: History,
 }
 
-/// Erases a person outside of the registry: logins, and reports of the driver, or of the rider who has a customer's id.
+/// Erases a person outside of the registry's records: logins, what the database's file still has of both, reports of the driver, or of the rider who has a customer's id.
 /// Another fleet may have a rider of that id who is somebody else: what the caller does not reach is left as it is. Says
 /// what remains.
 async fn erase(
-    auth: Auth,
-    erasing: Erasing,
+    (auth, database, erasing): (Auth, Database, Erasing),
     (caller, directory): (Caller, Directory),
     resource: &'static Resource,
     id: String,
@@ -174,6 +179,7 @@ async fn erase(
     let is_customer = resource.name == "customers";
     let kind = if is_customer { PersonKind::Customer } else { PersonKind::Driver };
     let users = auth.forget_person("erasure", kind, &id).await?;
+    database.compact().await.map_err(|error| not_erased(&error.into()))?;
     let asset = if is_customer { Kind::Rider } else { Kind::Driver };
     if !caller.reaches_asset(&directory, asset, &id) {
         return Ok(json!({
@@ -186,10 +192,7 @@ async fn erase(
             )],
         }));
     }
-    let whole = erasing.forget(asset, &id).await.map_err(|error| {
-        let help = "check the disk of the node's data folder, then erase again";
-        Problem::new(ProblemKind::Unavailable, "storage_failed", format!("{error:#}"), help).retry_after(30)
-    })?;
+    let whole = erasing.forget(asset, &id).await.map_err(|error| not_erased(&error))?;
     Ok(json!({
         "users": users,
         "live": "erased",
@@ -200,6 +203,11 @@ async fn erase(
             "entries of the audit: ids, times, and from which network address somebody came; nothing private in the clear",
         ],
     }))
+}
+
+fn not_erased(error: &anyhow::Error) -> Problem {
+    let help = "check the disk of the node's data folder, then erase again";
+    Problem::new(ProblemKind::Unavailable, "storage_failed", format!("{error:#}"), help).retry_after(30)
 }
 
 impl Erasing {

@@ -64,6 +64,7 @@ impl Shared {
 
     /// Erases again whom the vault knows as erased and the tables do not: they came from an older copy.
     pub(crate) async fn erase_restored(&self) -> Result<(), Error> {
+        let mut came_back = false;
         for resource in [&CUSTOMERS, &DRIVERS] {
             let mut sql = Sql::new("SELECT id, fleet_id FROM ");
             sql.push(resource.table).push(" WHERE erased = 0");
@@ -74,6 +75,7 @@ impl Shared {
                 let id: String = row.try_get(0)?;
                 if self.vault.is_erased(&person(resource, &id)) {
                     self.empty_person(&by_itself(row.try_get(1)?), resource, &id).await?;
+                    came_back = true;
                     tracing::info!(
                         resource = resource.name,
                         id,
@@ -82,7 +84,7 @@ impl Shared {
                 }
             }
         }
-        Ok(())
+        if came_back { Ok(self.database.compact().await?) } else { Ok(()) }
     }
 
     async fn empty_person(&self, caller: &Caller, resource: &'static Resource, id: &str) -> Result<(), Error> {
