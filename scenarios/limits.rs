@@ -1,11 +1,11 @@
 //! How fast somebody may go, from where, and what is noted of it, on the real binary: frames of devices, strangers at
-//! Socket.IO, addresses behind proxies, who watches one person, and requests that come again after a crash.
+//! Socket.IO, addresses behind proxies, who watches one person, by MQTT too, and requests that come again after a crash.
 
 mod harness;
 
 use harness::{Answer, Node, drover, folder, now_ms, report, wait_for};
 use serde_json::{Value, json};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 fn device(node: &Node, admin: &str, kind: &str, id: &str) -> String {
@@ -148,6 +148,51 @@ fn watching_one_person_is_noted_when_it_begins_and_ends_and_watching_the_map_is_
     assert_eq!(query["after"]["sql"], sql, "whom it is about cannot be told from it, so it is kept itself");
     assert_eq!(audited(&node, &admin, "location.watch", 2).len(), 2);
     assert_eq!(audited(&node, &admin, "location.watch_end", 2).len(), 2);
+}
+
+/// A client of MQTT that listens to these topics until it is dropped.
+struct Listener(Child);
+
+impl Listener {
+    fn to(node: &Node, token: &str, filters: &[&str]) -> Listener {
+        let mut command = Command::new("mosquitto_sub");
+        command.args(["-h", "127.0.0.1", "-p", &node.door("mqtt").port().to_string(), "-u", "", "-P", token]);
+        command.args(filters.iter().flat_map(|filter| ["-t", filter])).stdout(Stdio::null()).stderr(Stdio::null());
+        Listener(command.spawn().expect("mosquitto_sub is installed"))
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ended = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+#[test]
+fn listening_to_one_person_by_mqtt_is_noted_when_it_begins_and_ends_and_to_the_map_is_not() {
+    let folder = folder();
+    let (node, admin) = Node::secured(&folder.path().join("data"), &[], &[]);
+    let asked = node.asked_by(&admin);
+    asked.make("fleets", &json!({"id": "north", "name": "North"}));
+    asked.make("drivers", &json!({"id": "d-1", "name": "Ada", "fleet_id": "north"}));
+    let device = device(&node, &admin, "vehicle", "v-1");
+    let everything = Listener::to(&node, &admin, &["live/#", "drivers/+/location", "live/vehicle/v-1"]);
+    let foreign = Listener::to(&node, &device, &["live/driver/d-1"]);
+    let refused = audited(&node, &admin, "location.watch", 1);
+    assert_eq!((&refused[0]["subject"], &refused[0]["outcome"]), (&json!("driver/d-1"), &json!("refused")));
+    let one = Listener::to(&node, &admin, &["live/driver/d-1", "drivers/d-1/location"]);
+    let begun = audited(&node, &admin, "location.watch", 2);
+    assert_eq!(
+        (&begun[0]["subject"], &begun[0]["fleet"], &begun[0]["outcome"], &begun[0]["address"]),
+        (&json!("driver/d-1"), &json!("north"), &json!("ok"), &json!("127.0.0.1"))
+    );
+    drop(one);
+    let ended = audited(&node, &admin, "location.watch_end", 1);
+    assert!(ended[0]["after"]["seconds"].is_number(), "{ended:?}");
+    drop((everything, foreign));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(audited(&node, &admin, "location.watch", 2).len(), 2, "twice by name is once");
+    assert_eq!(audited(&node, &admin, "location.watch_end", 1).len(), 1);
 }
 
 #[test]

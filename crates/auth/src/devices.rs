@@ -3,9 +3,9 @@
 use crate::error::Error;
 use crate::keys::{expires_ms, some_time};
 use crate::memory::Ended;
+use crate::people::time_text;
 use crate::rows::{self, BY_TOKEN, Token, by_certificate, device_caller};
 use crate::store::{self, What};
-use crate::users::time_text;
 use crate::work::Noted;
 use crate::{Auth, Shared, secrets};
 use drover_access::{Caller, Reach};

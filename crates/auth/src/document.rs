@@ -2,7 +2,7 @@
 //! answers 401, 403 and 429.
 
 use crate::guard::COOKIE;
-use crate::users::people;
+use crate::people::people;
 use drover_access::{Needs, Role, routes};
 use drover_answer::ErrorEnvelope;
 use utoipa::openapi::header::HeaderBuilder;

@@ -301,7 +301,7 @@ impl Auth {
     }
 
     /// What connections that stay open tell the audit by. Nobody waits for it.
-    fn noter(&self) -> Noter {
+    pub fn noter(&self) -> Noter {
         self.0.noter.get_or_init(|| noter(self.0.ledger.clone())).clone()
     }
 }

@@ -2,9 +2,10 @@
 //! old one stays good for a while.
 
 use crate::error::Error;
+use crate::people::{checked_fleets, time_text};
 use crate::rows::{Key, names_of};
 use crate::store::{self, What};
-use crate::users::{checked_fleets, fleets_exist, may_give_fleets, sees_fleets, time_text};
+use crate::users::{fleets_exist, may_give_fleets, sees_fleets};
 use crate::work::Noted;
 use crate::{Auth, secrets};
 use drover_access::{Caller, Permission, Permissions, Role};

@@ -1,9 +1,9 @@
 //! Logging in with a password and a second factor, refreshing, logging out. What failures cost is in `throttle`.
 
 use crate::error::Error;
+use crate::people::UserView;
 use crate::rows::{Session, User};
 use crate::store::{self, EMAIL, What};
-use crate::users::UserView;
 use crate::work::Work;
 use crate::{Auth, millis, secrets, totp};
 use drover_access::Caller;

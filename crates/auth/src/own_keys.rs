@@ -3,8 +3,8 @@
 
 use crate::Auth;
 use crate::error::Error;
+use crate::people::time_text;
 use crate::reseal::Resealing;
-use crate::users::time_text;
 use drover_access::Caller;
 use drover_answer::now_ms;
 use drover_ledger::Entry;

@@ -1,8 +1,8 @@
 //! The sessions of a user, for himself: where he is logged in, and ending that.
 
 use crate::error::Error;
+use crate::people::time_text;
 use crate::rows::{certificate_of, some};
-use crate::users::time_text;
 use crate::{Auth, memory::Login};
 use drover_access::{Caller, Principal, Until};
 use drover_answer::now_ms;

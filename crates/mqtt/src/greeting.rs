@@ -6,7 +6,8 @@ use crate::connection::{Connection, READ_BYTES, Stream};
 use crate::host::{Client, Ended, Hello, Protocol, Refusal};
 use crate::parting::{Ending, last_words};
 use crate::sessions::Attached;
-use crate::topic::{check_name, split_shared};
+use crate::subscribing::plain;
+use crate::topic::check_name;
 use crate::wire::{Incoming, Wire, greet};
 use bytes::BytesMut;
 use bytestring::ByteString;
@@ -171,17 +172,17 @@ fn admit(
     let too_many = || Refusal::new(Refusal::QUOTA_EXCEEDED, "there are as many sessions as allowed");
     let attached = attached.ok_or_else(too_many)?;
     attached.session.set_reader(pass.is_filtered.then(|| client.clone()));
-    give_up_forbidden(broker, client, &attached);
+    take_up_subscriptions(broker, client, &attached);
     Ok(Admitted { attached, until: pass.until, is_filtered: pass.is_filtered })
 }
 
-/// Subscriptions of a session that is taken up again are given up where its owner's rights have shrunk.
-fn give_up_forbidden(broker: &Broker, client: &Client, attached: &Attached) {
+/// Subscriptions of a session that is taken up again go on, and are given up where its owner's rights have shrunk.
+fn take_up_subscriptions(broker: &Broker, client: &Client, attached: &Attached) {
     let filters: Vec<_> = attached.session.state.lock().subscriptions.keys().map(|filter| filter.to_string()).collect();
     for filter in filters {
-        let plain = split_shared(&filter).map_or(&*filter, |(_, plain)| plain);
-        if broker.0.host.may_subscribe(client, plain).is_err() {
-            broker.unsubscribe(&attached.session, &filter);
+        match broker.0.host.may_subscribe(client, plain(&filter)) {
+            Ok(()) => broker.0.host.begins_to_hear(client, plain(&filter)),
+            Err(_) => drop(broker.unsubscribe(&attached.session, &filter)),
         }
     }
 }

@@ -134,6 +134,15 @@ pub trait Host: Send + Sync + 'static {
     /// May it leave a last will on `topic`?
     fn may_publish(&self, client: &Client, topic: &str) -> Result<(), Refusal>;
 
+    /// It listens to `filter` from now on (again, where it takes up a session). Nothing depends on it.
+    fn begins_to_hear(&self, _client: &Client, _filter: &str) {}
+
+    /// It listens to `filter` no longer.
+    fn stops_hearing(&self, _client: &Client, _filter: &str) {}
+
+    /// Its connection has ended, and with it whatever it listened to.
+    fn has_left(&self, _client: &Client) {}
+
     /// Asked about every publish, and about every last will that is due.
     fn publish(&self, client: &Arc<Client>, message: &Message) -> Verdict;
 

@@ -77,6 +77,7 @@ impl<S: Stream> Connection<S> {
             self.wire.goodbye(*reason, text, &mut self.out);
         }
         let due = self.broker.detach(&self.session, self.epoch, will);
+        self.broker.0.host.has_left(&self.client);
         if let Some(will) = due {
             self.broker.publish_will(&will.client, will.message);
         }

@@ -50,6 +50,7 @@ impl<S: Stream> Connection<S> {
         // It may stay for long: it must not keep the buffer that it came in.
         let filter = ByteString::from(filter.to_string());
         let is_new = self.broker.subscribe(&self.session, &filter, wish);
+        self.broker.0.host.begins_to_hear(&self.client, plain(&filter));
         let wants_retained = !is_shared
             && match retain_handling {
                 RetainHandling::AtSubscribe => true,
@@ -81,7 +82,10 @@ impl<S: Stream> Connection<S> {
 
     pub(crate) fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Result<(), Ending> {
         let one = |filter: &ByteString| match self.broker.unsubscribe(&self.session, filter) {
-            true => UnsubscribeAckReason::Success,
+            true => {
+                self.broker.0.host.stops_hearing(&self.client, plain(filter));
+                UnsubscribeAckReason::Success
+            }
             false => UnsubscribeAckReason::NoSubscriptionExisted,
         };
         let status = unsubscribe.topic_filters.iter().map(one).collect();
@@ -91,6 +95,11 @@ impl<S: Stream> Connection<S> {
         self.push_packet(answer, ticket, Vec::new());
         Ok(())
     }
+}
+
+/// A filter without the prefix of a shared subscription.
+pub(crate) fn plain(filter: &str) -> &str {
+    split_shared(filter).map_or(filter, |(_, plain)| plain)
 }
 
 /// What SUBACK says about a subscription that was taken.

@@ -7,7 +7,7 @@ use crate::outbox::{Follower, KEPT_CHANGES};
 use anyhow::Context;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use drover_access::{Caller, Directory};
+use drover_access::{Caller, Directory, Watching};
 use drover_answer::{Problem, ProblemKind, now_ms};
 use drover_api::{Extra, write_asset};
 use drover_auth::{Auth, FirstAdmin, Limits, OidcSettings, PersonKind, Rate};
@@ -362,6 +362,8 @@ pub struct Admitted {
     pub owner: Box<str>,
     /// Resolves when he may not stay.
     pub until: Option<Ended>,
+    /// Tells the audit whom he listens to.
+    pub watching: Watching,
 }
 
 impl Access {
@@ -377,13 +379,20 @@ impl Access {
     /// Who connects by MQTT.
     pub fn mqtt(&self, hello: &Hello<'_>) -> Result<Admitted, Refusal> {
         if self.dev {
-            return Ok(Admitted { caller: Caller::dev(), owner: "".into(), until: None });
+            return Ok(Admitted {
+                caller: Caller::dev(),
+                owner: "".into(),
+                until: None,
+                watching: Watching::default(),
+            });
         }
         let caller = self.auth.connect(hello.client.username.as_deref(), hello.password, hello.certificate);
         // MQTT 5: bad user name or password.
         let caller = caller.map_err(|refused| Refusal::new(0x86, refused.to_string()))?;
         let owner = caller.subject.as_str().into();
         let until = self.auth.until(&caller).ended();
-        Ok(Admitted { caller, owner, until: Some(until) })
+        let address = hello.client.address.map(|address| address.ip());
+        let watching = Watching::new(self.auth.noter(), self.directory.clone(), Some(&caller), address);
+        Ok(Admitted { caller, owner, until: Some(until), watching })
     }
 }

@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::identity::{Access, Identity};
 use anyhow::Context;
-use drover_access::{Caller, Permission, Reach, Role};
+use drover_access::{Caller, Permission, Reach, Role, Watching, is_person};
 use drover_api::mqtt::{LIVE, live_page, publish_changes};
 use drover_certs::{Oldest, ServerCertificate, ServerTls};
 use drover_ingest::mqtt::{NotTaken, Upstream, follow, reporting, take};
@@ -12,6 +12,8 @@ use drover_ingest::{Door, Intake, IntakeError};
 use drover_live::Live;
 use drover_model::{Kind, Reject, RejectCode, Sight};
 use drover_mqtt::{Broker, Client, Hello, Host, Message, Pass, Refusal, Settings, Verdict};
+use parking_lot::Mutex;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -140,6 +142,8 @@ struct Devices {
 struct Rights {
     caller: Caller,
     sight: Sight,
+    /// Whom he listens to by name, for the audit.
+    watching: Mutex<Watching>,
 }
 
 impl Rights {
@@ -193,6 +197,29 @@ impl Rights {
     }
 }
 
+/// Persons whose places a filter asks for by their names, wildcards beside the name or not: `live/driver/d-1`,
+/// `drivers/d-1/location`, `owntracks/ada/phone`. A filter without a name asks for many, and names nobody.
+fn named_persons(filter: &str) -> Vec<(Kind, Cow<'_, str>)> {
+    let mut levels = filter.split('/');
+    let (Some(first), Some(second), Some(third)) = (levels.next(), levels.next(), levels.next()) else {
+        return Vec::new();
+    };
+    let is_wild = |level: &str| matches!(level, "+" | "#");
+    let is = |level: &str, word: &str| level == word || level == "+";
+    let persons = || Kind::ALL.into_iter().filter(|kind| is_person(*kind));
+    let mut named = Vec::new();
+    if is(first, LIVE) && !is_wild(third) {
+        named.extend(persons().filter(|kind| is(second, kind.name())).map(|kind| (kind, Cow::Borrowed(third))));
+    }
+    if !is_wild(second) && matches!(third, "location" | "telemetry" | "+" | "#") {
+        named.extend(persons().filter(|kind| is(first, kind.plural())).map(|kind| (kind, Cow::Borrowed(second))));
+    }
+    if let ("owntracks", Some((kind, id))) = (first, reporting(filter)) {
+        named.extend((!is_wild(second) && !is_wild(third)).then_some((kind, id)));
+    }
+    named
+}
+
 /// Topics that only the node publishes.
 fn is_own(topic: &str) -> bool {
     matches!(topic.split('/').next(), Some(LIVE | "$SYS"))
@@ -227,14 +254,40 @@ impl Host for Devices {
     fn connect(&self, hello: &Hello<'_>) -> Result<Pass, Refusal> {
         let admitted = self.access.mqtt(hello)?;
         let sight = admitted.caller.sight(self.access.directory());
-        let rights = Rights { caller: admitted.caller, sight };
+        let rights = Rights { caller: admitted.caller, sight, watching: Mutex::new(admitted.watching) };
         let is_filtered = !rights.hears_all();
         Ok(Pass { rights: Some(Arc::new(rights)), owner: admitted.owner, until: admitted.until, is_filtered })
     }
 
     fn may_subscribe(&self, client: &Client, filter: &str) -> Result<(), Refusal> {
-        let may = Rights::of(client).is_some_and(|rights| rights.hears_all() || rights.may_subscribe(filter));
-        if may { Ok(()) } else { Err(foreign()) }
+        let Some(rights) = Rights::of(client) else { return Err(foreign()) };
+        if rights.hears_all() || rights.may_subscribe(filter) {
+            return Ok(());
+        }
+        for (kind, id) in named_persons(filter) {
+            rights.watching.lock().refuse(kind, &id);
+        }
+        Err(foreign())
+    }
+
+    fn begins_to_hear(&self, client: &Client, filter: &str) {
+        let Some(rights) = Rights::of(client) else { return };
+        for (kind, id) in named_persons(filter) {
+            rights.watching.lock().begin(kind, &id);
+        }
+    }
+
+    fn stops_hearing(&self, client: &Client, filter: &str) {
+        let Some(rights) = Rights::of(client) else { return };
+        for (kind, id) in named_persons(filter) {
+            rights.watching.lock().end(kind, &id);
+        }
+    }
+
+    fn has_left(&self, client: &Client) {
+        if let Some(rights) = Rights::of(client) {
+            drop(std::mem::take(&mut *rights.watching.lock()));
+        }
     }
 
     fn may_receive(&self, client: &Client, topic: &str) -> bool {
@@ -267,5 +320,38 @@ impl Host for Devices {
     fn retained(&self, client: &Client, filter: &str, cursor: u64, sink: &mut dyn FnMut(Message)) -> Option<u64> {
         let sight = &Rights::of(client)?.sight;
         live_page(&self.live, sight, filter, cursor, sink)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_names_persons_by_their_ids_and_nobody_by_wildcards() {
+        let named = |filter: &str| {
+            let persons = named_persons(filter).into_iter().map(|(kind, id)| format!("{kind}/{id}"));
+            persons.collect::<Vec<_>>().join(" ")
+        };
+        for (filter, wanted) in [
+            ("live/driver/d-1", "driver/d-1"),
+            ("live/driver/d-1/#", "driver/d-1"),
+            ("live/+/d-1", "driver/d-1 rider/d-1"),
+            ("+/driver/d-1", "driver/d-1"),
+            ("drivers/d-1/location", "driver/d-1"),
+            ("riders/r-1/+", "rider/r-1"),
+            ("drivers/d-1/#", "driver/d-1"),
+            ("+/d-1/location", "driver/d-1 rider/d-1"),
+            ("owntracks/ada/phone", "driver/ada-phone"),
+            ("live/vehicle/v-1", ""),
+            ("vehicles/v-1/location", ""),
+            ("commands/driver/d-1", ""),
+            ("live/driver/+", ""),
+            ("drivers/+/location", ""),
+            ("live/#", ""),
+            ("#", ""),
+        ] {
+            assert_eq!(named(filter), wanted, "{filter}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::login::no_store;
 use super::shape::{Body, IdentityEnvelope, InPath, InQuery, Page, Problems, one, page_of};
 use crate::Auth;
 use crate::devices::{MadeToken, TokenView, device_of};
-use crate::users::time_text;
+use crate::people::time_text;
 use axum::Json;
 use axum::extract::State as Here;
 use axum::http::StatusCode;

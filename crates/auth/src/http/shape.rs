@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::login::Client;
-use crate::users::time_text;
+use crate::people::time_text;
 
 /// Records on a page.
 const LIMIT_USUAL: usize = 100;

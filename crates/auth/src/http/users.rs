@@ -3,7 +3,7 @@
 use super::login::{if_match, no_store};
 use super::shape::{Body, IdentityEnvelope, InPath, InQuery, Page, Problems, one, page_of};
 use crate::Auth;
-use crate::users::{Created, KnownUser, MadeUser, NewUser, UserChange, UserView};
+use crate::people::{Created, KnownUser, MadeUser, NewUser, UserChange, UserView};
 use axum::Json;
 use axum::extract::State as Here;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
