@@ -1,9 +1,10 @@
-//! A customer and his order, on a node that asks for credentials: he sees the driver while the order is out for delivery
-//! and at no other time, by HTTP, by WebSocket and by Socket.IO; nobody else does; and it ends with the delivery.
+//! A customer and his order, on a node that asks for credentials: he sees the driver while the order is out for
+//! delivery and at no other time, nor where he was before, by HTTP, by WebSocket and by Socket.IO; nobody else does;
+//! and it ends with the delivery.
 
 mod harness;
 
-use harness::{Node, Script, folder, now_ms};
+use harness::{Node, Script, folder, now_ms, wait_for};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,14 @@ impl World {
     fn driver_of(&self, order: &str, token: &str) -> harness::Answer {
         self.node.asked_by(token).get(&format!("/api/v1/orders/{order}/driver-location"))
     }
+
+    /// The driver's place, once the report that gives it is seen.
+    fn place_of(&self, order: &str, token: &str) -> Value {
+        wait_for("the driver's place", || {
+            let answer = self.driver_of(order, token);
+            (answer.status == 200).then(|| answer.expect(200))
+        })
+    }
 }
 
 #[test]
@@ -67,8 +76,18 @@ fn a_customer_sees_his_driver_only_while_his_order_is_out() {
     let (one, two) = (world.customer(1), world.customer(2));
     assert_eq!(world.driver_of("o-1", &one).status, 404, "it is not out yet");
     world.out_for_delivery("del-1");
-    let seen = world.driver_of("o-1", &one).expect(200);
-    assert_eq!((&seen["driver_id"], &seen["latitude"]), (&json!("d-1"), &json!(41.15)), "{seen}");
+    assert_eq!(world.driver_of("o-1", &one).status, 404, "where the driver was before is not his to know");
+    assert_eq!(world.place_of("o-1", &world.admin)["latitude"], 41.15, "staff may see it");
+    world.drives(41.16);
+    let seen = world.place_of("o-1", &one);
+    assert_eq!((&seen["driver_id"], &seen["latitude"]), (&json!("d-1"), &json!(41.16)), "{seen}");
+    // It comes back, and goes out once more.
+    world.becomes("del-1", "failed");
+    world.drives(41.18);
+    world.becomes("del-1", "out_for_delivery");
+    assert_eq!(world.driver_of("o-1", &one).status, 404, "where the driver was in between neither");
+    world.drives(41.20);
+    assert_eq!(world.place_of("o-1", &one)["latitude"], 41.20);
     // What the driver's phone says of an order opens nothing: o-2 is not out.
     assert_eq!(world.driver_of("o-2", &two).status, 404);
     assert_eq!(world.driver_of("o-1", &two).status, 404, "somebody else's order");
@@ -90,8 +109,9 @@ fn the_socket_of_an_order_ends_within_a_second_of_its_delivery() {
     let mut socket = world.node.socket(&format!("/api/v1/orders/o-1/driver-location?access_token={one}"));
     socket.send(json!({"action": "subscribe", "order_id": "o-1"}));
     let place = |message: &Value| message["latitude"].as_f64();
+    world.drives(41.17);
     let first = next_place(&mut socket);
-    assert_eq!(place(&first), Some(41.15), "{first}");
+    assert_eq!(place(&first), Some(41.17), "not where he was before it went out: {first}");
     let moved = Instant::now();
     world.drives(41.20);
     let next = next_place(&mut socket);
@@ -135,11 +155,48 @@ fn whoever_has_the_number_of_a_parcel_sees_its_status_and_no_more_than_that() {
     assert!(before.contains("created") && !before.contains("41.15"), "{before}");
     world.out_for_delivery("del-1");
     let out = track(&number).expect(200).to_string();
-    assert!(out.contains("41.15") && out.contains("Ada"), "{out}");
+    assert!(!out.contains("41.15") && out.contains("Ada"), "where he was before: {out}");
+    world.drives(41.16);
+    let out = wait_for("the driver's place", || {
+        Some(track(&number).expect(200).to_string()).filter(|out| out.contains("position"))
+    });
+    assert!(out.contains("41.16") && out.contains("Ada"), "{out}");
     for personal in ["Byron", "Bo 1", "c-1", "d-1"] {
         assert!(!out.contains(personal), "{personal} in {out}");
     }
     assert_eq!(track("0123456789abcdef").status, 404);
+}
+
+#[test]
+fn a_driver_is_told_whom_to_call_and_a_customer_only_how_far_it_came() {
+    let world = World::new();
+    let (one, two) = (world.customer(1), world.customer(2));
+    let driver = json!({"role": "driver", "driver_id": "d-1"});
+    let driver = world.node.asked_by(&world.admin).user("ada@example.com", &driver);
+    let by = |token: &str, method: &str, rest: &str, body: &str| {
+        world.node.asked_by(token).ask(method, &format!("/api/v1/deliveries/del-1{rest}"), body)
+    };
+    let how = r#"{"instructions":"Ring twice."}"#;
+    by(&one, "PUT", "/instructions", how).expect(200);
+    for (token, status) in [(&two, 404), (&driver, 403)] {
+        assert_eq!(by(token, "PUT", "/instructions", how).status, status);
+    }
+    world.becomes("del-1", "assigned");
+    let contact = by(&driver, "GET", "/customer", "").expect(200);
+    assert_eq!((&contact["data"]["name"], &contact["data"]["customer_id"]), (&json!("Bo 1"), &json!("c-1")));
+    assert_eq!(by(&two, "GET", "/customer", "").status, 404);
+    assert_eq!(by(&driver, "GET", "", "").expect(200)["data"]["instructions"], "Ring twice.");
+    let moved = json!({"status": "picked_up", "latitude": 41.15, "longitude": -8.61, "note": "grumpy"}).to_string();
+    by(&driver, "PUT", "/status", &moved).expect(200);
+    assert_eq!(by(&one, "PUT", "/instructions", how).status, 409, "it was picked up");
+    let events = by(&one, "GET", "/events", "").expect(200)["data"].clone();
+    let names = |event: &Value| event.as_object().expect("an event").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(events.as_array().expect("events").len(), 3);
+    assert!(events.as_array().expect("events").iter().all(|event| names(event).len() == 4), "{events}");
+    assert!(by(&driver, "GET", "/events", "").text().contains("grumpy"));
+    world.becomes("del-1", "failed");
+    world.becomes("del-1", "returned");
+    assert_eq!(by(&driver, "GET", "/customer", "").status, 403, "it is over");
 }
 
 #[test]
@@ -230,7 +287,7 @@ fn socket_io_shows_the_driver_only_while_the_order_is_out() {
     }
     world.becomes("del-1", "out_for_delivery");
     assert_eq!(status(&client), "out_for_delivery");
-    assert_eq!(client.expect("driver:location:updated")["latitude"], 41.17, "where he is by now");
+    client.hears_nothing();
     let moved = Instant::now();
     world.drives(41.20);
     let place = client.expect("driver:location:updated");
@@ -259,6 +316,7 @@ fn ends_without_a_place(world: &World, client: &Client) {
     let names: Vec<&str> = events.iter().map(|(event, ..)| event.as_str()).collect();
     assert_eq!(names, ["delivery:status:updated", "unsubscribed"], "{events:?}");
     assert_eq!((&events[0].1["status"], &events[1].1["reason"]), (&json!("delivered"), &json!("ended")));
+    assert_eq!(events[1].1["channel"], "order:o-1", "as it was subscribed");
     assert!(events[1].2 < Duration::from_secs(1), "{events:?}");
 }
 

@@ -118,7 +118,11 @@ fn every_printed_user_sees_what_his_role_may_see_of_a_city_that_moves() {
     let orders = data(&customer.get("/api/v1/deliveries?status=out_for_delivery").expect(200));
     let order = orders.first().expect("one is on its way to him");
     let order_id = order["order_id"].as_str().expect("a number");
-    let place = customer.get(&format!("/api/v1/orders/{order_id}/driver-location")).expect(200);
+    // From the first report on that the courier makes on his way with it.
+    let place = wait_politely("place on the way", || {
+        let answer = customer.get(&format!("/api/v1/orders/{order_id}/driver-location"));
+        (answer.status == 200).then(|| answer.expect(200))
+    });
     assert_eq!(place["driver_id"], order["driver_id"], "{place}");
     assert!(place["latitude"].as_f64().is_some_and(|latitude| (41.0..41.3).contains(&latitude)), "{place}");
     assert_eq!(customer.get("/api/v1/live").status, 403);

@@ -72,7 +72,7 @@ fn identities_answer_as_described() {
     let second = admin.user("second@example.com", &json!({"role": "system_admin"}));
     let victim = |email: &str| {
         admin.user(email, &json!({"role": "dispatcher", "fleets": ["north"]}));
-        let found = admin.get(&format!("/api/v1/users?search={email}")).expect(200);
+        let found = admin.get(&format!("/api/v1/users?q={email}")).expect(200);
         found["data"][0]["id"].as_str().expect("an id").to_owned()
     };
     for (name, path) in

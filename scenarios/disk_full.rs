@@ -157,3 +157,32 @@ fn a_node_that_is_killed_and_started_on_a_full_disk_reads_and_recovers() {
     node.stop();
     check_log(&data, &acknowledged);
 }
+
+#[test]
+fn records_and_the_audit_go_on_by_themselves_after_a_full_disk() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let disk = SmallDisk::mount(&data, DISK_MIB);
+    fs::write(disk.ballast(), vec![0; BALLAST_MIB << 20]).expect("room for the ballast");
+    let node = Node::start_with(&data, "127.0.0.1:0", &SETTINGS);
+    let make = |name: &str| node.post("/api/v1/fleets", json!({"id": name, "name": name}).to_string());
+    make("before").expect(201);
+    disk.fill("rest");
+    // What the registry had room for before may still take some.
+    let (made, refused) = (0..5_000)
+        .find_map(|n| Some(make(&format!("f-{n}"))).filter(|answer| answer.status != 201).map(|answer| (n, answer)))
+        .expect("the disk does not fill");
+    check_refusal(&refused);
+    check_refusal(&make("again"));
+    assert_eq!(node.get("/api/v1/fleets/before").status, 200, "records are read");
+
+    fs::remove_file(disk.ballast()).expect("the ballast");
+    wait_for("room for records", || Some(()).filter(|()| make("after").status == 201));
+    for name in ["before".to_owned(), "after".to_owned()].into_iter().chain((0..made).map(|n| format!("f-{n}")).take(3))
+    {
+        let entries = format!("/api/v1/audit?action=fleets.create&subject=fleets/{name}");
+        let entries = || node.get(&entries).expect(200)["data"].as_array().map(Vec::len);
+        wait_for("the audit", || Some(()).filter(|()| entries() == Some(1)));
+    }
+    assert_eq!(node.get("/api/v1/audit/verify").expect(200)["data"]["sound"], true);
+}

@@ -103,7 +103,7 @@ fn browser_of(person: &str) -> Browser {
 }
 
 fn id_of(node: &Node, admin: &str, email: &str) -> String {
-    let found = node.asked_by(admin).get(&format!("/api/v1/users?search={email}")).expect(200);
+    let found = node.asked_by(admin).get(&format!("/api/v1/users?q={email}")).expect(200);
     found["data"][0]["id"].as_str().unwrap_or_else(|| panic!("no {email} in {found}")).to_owned()
 }
 

@@ -5,7 +5,7 @@ mod harness;
 
 use harness::{Node, folder, report, wait_for};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// 2 May 2026, 10:00 UTC.
 const MORNING_MS: i64 = 1_777_716_000_000;
@@ -76,4 +76,38 @@ fn under_more_load_than_it_can_take_a_node_keeps_what_it_acknowledged() {
         (answer["rows"][1][1] == sent).then_some(answer)
     });
     assert_eq!(counts["rows"], json!([["active", sent, sent], ["idle", sent, sent]]));
+}
+
+#[test]
+fn a_node_takes_no_more_than_its_ceiling_and_says_when_to_come_again() {
+    let folder = folder();
+    let node = Node::start_with(folder.path(), "127.0.0.1:0", &[("DROVER_NODE_REPORTS_PER_S", "100")]);
+    let began = Instant::now();
+    let taken: usize = std::thread::scope(|scope| {
+        let sender = |sender: usize| {
+            let node = &node;
+            move || {
+                let one = |n: usize| report("driver", &format!("c-{sender}-{n}"), MORNING_MS, 41.0, -8.6);
+                let taken = (0..4).map(|request| {
+                    let body = Value::from((0..25).map(|n| one(request * 25 + n)).collect::<Vec<_>>()).to_string();
+                    let answer = node.post("/api/v1/reports", body);
+                    match answer.status {
+                        202 => 25,
+                        503 => {
+                            assert_eq!(answer.json()["error"]["code"], "overloaded", "{}", answer.text());
+                            assert!(answer.retry_after_s.is_some());
+                            0
+                        }
+                        other => panic!("{other}: {}", answer.text()),
+                    }
+                });
+                taken.sum::<usize>()
+            }
+        };
+        let senders: Vec<_> = (0..16).map(|n| scope.spawn(sender(n))).collect();
+        senders.into_iter().map(|sender| sender.join().expect("a sender")).sum()
+    });
+    let most = 100.0 * began.elapsed().as_secs_f64() + 10.0 + 25.0;
+    assert!(taken as f64 <= most, "{taken} taken, {most} allowed");
+    assert!((100..1_600).contains(&taken), "{taken} of 1,600 taken");
 }

@@ -118,6 +118,32 @@ fn an_id_with_a_past_is_claimed_by_nobody_but_an_administrator() {
 }
 
 #[test]
+fn the_login_of_a_removed_person_is_not_that_of_who_gets_his_id_next() {
+    let world = World::new();
+    let (node, north, south) = (&world.node, &world.north, &world.south);
+    let by_admin = node.asked_by(&world.admin);
+    let is_in = |token: &str| node.asked_by(token).get("/api/v1/auth/me").status == 200;
+    for (resource, role, id) in [("customers", "customer", "c-9"), ("drivers", "driver", "d-9")] {
+        let person = json!({"id": id, "name": "Cleo"});
+        node.asked_by(north).make(resource, &person);
+        let user = json!({"role": role, "customer_id": id, "driver_id": id});
+        let login = by_admin.user(&format!("{role}@example.com"), &user);
+        assert!(is_in(&login));
+        assert_eq!(node.asked_by(north).delete(&format!("/api/v1/{resource}/{id}")).status, 204);
+        wait_for("the end of the login", || (!is_in(&login)).then_some(()));
+        // The other fleet gets that id by an administrator only; the one that had it takes it again by itself.
+        world.is_refused(south, resource, &person);
+        by_admin.make(resource, &json!({"id": id, "name": "Somebody else", "fleet_id": "south"}));
+        let next = by_admin.user(&format!("{role}-2@example.com"), &user);
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        assert!(is_in(&next) && !is_in(&login), "his own login goes on");
+    }
+    node.asked_by(north).make("customers", &json!({"id": "c-10", "name": "Ann"}));
+    assert_eq!(node.asked_by(north).delete("/api/v1/customers/c-10").status, 204);
+    node.asked_by(north).make("customers", &json!({"id": "c-10", "name": "Ann"}));
+}
+
+#[test]
 fn an_order_is_followed_by_its_own_fleet_whatever_names_another_one_takes() {
     let world = World::new();
     let (node, north, south) = (&world.node, &world.north, &world.south);

@@ -3,9 +3,10 @@
 mod harness;
 
 use harness::{Node, drover, folder, now_ms, report};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// A node that must not start: what it says instead.
@@ -92,6 +93,59 @@ fn the_doctor_finds_what_was_changed_in_the_audit() {
     let found = look();
     let said = String::from_utf8_lossy(&found.stdout).into_owned();
     assert!(!found.status.success() && said.contains("audit.db") && said.contains("entry "), "{said}");
+    let registry = data.join("registry.db");
+    let mut pages = std::fs::read(&registry).expect("the registry");
+    pages[4096..5 * 4096].fill(0);
+    std::fs::write(&registry, pages).expect("written");
+    std::fs::remove_file(data.join("vault/keys.json")).expect("removed");
+    let found = look();
+    let said = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert!(!found.status.success() && said.contains("registry.db") && said.contains("keys.json"), "{said}");
+    let nothing = drover(&["doctor", "--data", "/usr"]).output().expect("the doctor ends");
+    assert!(!nothing.status.success(), "{}", String::from_utf8_lossy(&nothing.stdout));
+    std::fs::remove_file(&file).expect("removed");
+    let found = look();
+    let said = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert!(!found.status.success() && said.contains("audit.db") && said.contains("is not there"), "{said}");
+}
+
+#[test]
+fn pages_of_named_origins_may_ask_with_a_token_and_no_others() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let settings = [("DROVER_CORS_ORIGINS", r#"["https://shop.example.com"]"#)];
+    let (node, admin) = Node::secured(&data, &[], &settings);
+    let asked = |method: &str, origin: &str, more: &str| {
+        let mut stream = node.connect();
+        let request = format!(
+            "{method} /api/v1/vehicles HTTP/1.1\r\nhost: x\r\norigin: {origin}\r\n{more}connection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer.to_ascii_lowercase()
+    };
+    let preflight = "access-control-request-method: PATCH\r\naccess-control-request-headers: authorization\r\n";
+    let bearer = format!("authorization: Bearer {admin}\r\n");
+    let allowed = asked("OPTIONS", "https://shop.example.com", preflight);
+    assert!(allowed.starts_with("http/1.1 204"), "{allowed}");
+    for line in ["access-control-allow-origin: https://shop.example.com", "patch", "authorization, x-api-key"] {
+        assert!(allowed.contains(line), "{line}: {allowed}");
+    }
+    let read = asked("GET", "https://shop.example.com", &bearer);
+    assert!(read.starts_with("http/1.1 200") && read.contains("access-control-expose-headers: etag"), "{read}");
+    assert!(!read.contains("allow-credentials"), "no cookie goes along: {read}");
+    for answer in [asked("OPTIONS", "https://evil.example", preflight), asked("GET", "https://evil.example", &bearer)] {
+        assert!(!answer.contains("access-control-allow"), "{answer}");
+        assert!(answer.contains("vary: origin"), "{answer}");
+    }
+    assert!(asked("GET", "https://shop.example.com", "").starts_with("http/1.1 401"), "a page is nobody by itself");
+    node.stop();
+    let mut wrong = drover(&["serve", "--data"]);
+    wrong.arg(&data).env("DROVER_CORS_ORIGINS", r#"["shop.example.com"]"#).stdout(Stdio::null());
+    let output = wrong.output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("cors_origins"), "{said}");
 }
 
 #[test]

@@ -89,6 +89,11 @@ impl Node {
         (node, token)
     }
 
+    /// A node that asks for credentials, left to clients that speak what its doors do: with `--http 0.0.0.0:0` that is TLS.
+    pub fn asking(data: &Path, doors: &[(&str, &str)], settings: &[(&str, &str)]) -> Node {
+        Node::start_as(false, data, &and_usual(doors), settings)
+    }
+
     /// An access token for a user.
     #[track_caller]
     pub fn log_in(&self, email: &str, password: &str) -> String {

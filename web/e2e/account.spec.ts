@@ -144,6 +144,11 @@ test('nothing is watched before the login, and everything within reach after it'
   expect(watched).toEqual([]);
   await logIn(page, admin);
   await expect(page.getByTestId('connection')).toHaveText('Live');
+  await expect(page.getByTestId('empty')).toContainText('-H "Authorization: Bearer $DROVER_TOKEN"');
+  await expect(page.getByTestId('empty').getByRole('link', { name: 'API keys' })).toHaveAttribute(
+    'href',
+    '#/admin/keys',
+  );
   const asAdmin = await api(drover, admin);
   await asAdmin('POST', 'reports', { kind: 'vehicle', id: '7', latitude: 41.15, longitude: -8.61, speed: 30 });
   await expect(page.getByRole('option')).toContainText('7');

@@ -41,6 +41,58 @@ test('a user is made, logs in, is locked out and removed', async ({ page, browse
   await expect(row).toHaveCount(0);
 });
 
+test('a user whom somebody else has changed meanwhile is shown as he is now', async ({ page, drover, admin }) => {
+  const asAdmin = await api(drover, admin);
+  const more = { email: 'grace@example.com', name: 'Grace', role: 'auditor', all_fleets: true };
+  const { user } = await asAdmin<{ user: { id: string } }>('POST', 'users', more);
+  await openAs(page, drover, admin, '#/admin/users');
+  const dialog = page.getByRole('dialog');
+  const rename = async (name: string) => {
+    await rowAction(page, 'grace@example.com', 'Change');
+    await dialog.getByRole('textbox', { name: 'Name' }).fill(name);
+    await dialog.getByRole('button', { name: 'Save' }).click();
+  };
+  await expect(page.getByRole('row', { name: /grace@/ })).toBeVisible();
+  await asAdmin('PATCH', `users/${user.id}`, { name: 'Grace Brewster' });
+  await rename('Grace Hopper');
+  await expect(dialog.getByRole('alert')).toContainText('Somebody else has changed this meanwhile.');
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await expect(page.getByRole('row', { name: /Grace Brewster/ })).toBeVisible();
+  await rename('Grace Hopper');
+  await expect(dialog).toHaveCount(0);
+  await expect(page.getByRole('row', { name: /Grace Hopper/ })).toBeVisible();
+});
+
+test('a page behind the last leads to the last, and another page is read from its top', async ({
+  page,
+  drover,
+  admin,
+}) => {
+  const asAdmin = await api(drover, admin);
+  for (let at = 10; at < 40; at++) {
+    await asAdmin('POST', 'depots', { id: `dep-${at}`, name: `Depot ${at}`, latitude: 41, longitude: -8 });
+  }
+  await openAs(page, drover, admin, '#/admin/depots?page=9');
+  const table = page.getByRole('table', { name: 'Depots' });
+  await expect(table).toContainText('Depot 39');
+  await expect(table.getByRole('row')).toHaveCount(6);
+  await expect.poll(() => page.url()).toContain('page=2');
+  await page.getByRole('button', { name: 'Previous page' }).click();
+  await expect(table).toContainText('Depot 10');
+  await page.getByRole('button', { name: 'Next page' }).scrollIntoViewIfNeeded();
+  await expect(page.getByRole('link', { name: 'Depot 10' })).not.toBeInViewport();
+  await page.route('**/api/v1/depots?**', async (route) => {
+    // As long as the first one, so that nothing but the page itself goes to its top.
+    const url = new URL(route.request().url());
+    const answer = await route.fetch({ url: route.request().url().replace('page=2', 'page=1') });
+    const body = await answer.json();
+    body.meta.pagination.page = Number(url.searchParams.get('page') ?? 1);
+    await route.fulfill({ response: answer, json: body });
+  });
+  await page.getByRole('button', { name: 'Next page' }).click();
+  await expect(page.getByRole('link', { name: 'Depot 10' })).toBeInViewport();
+});
+
 test('an API key is shown once and works until it is revoked', async ({ page, drover, admin }) => {
   await openAs(page, drover, admin, '#/admin/keys');
   await page.getByRole('button', { name: 'Add API key' }).first().click();
@@ -142,7 +194,7 @@ test('the audit tells who did what, and its chain is whole', async ({ page, drov
   await openAs(page, drover, admin, '#/admin/audit');
   const table = page.getByRole('table', { name: 'Audit' });
   await page.getByLabel('To what').fill('vehicles/van-1');
-  await expect(table.getByRole('row', { name: /vehicles\/van-1/ })).toContainText('user/');
+  await expect(table.getByRole('row', { name: /vehicles\/van-1/ })).toContainText(/Administratoruser\/u-/);
   await page.getByRole('button', { name: 'Check the chain' }).click();
   await expect(page.getByText(/^The chain is whole: \d+ entries/)).toBeVisible();
 });

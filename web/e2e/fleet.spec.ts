@@ -204,6 +204,22 @@ test('the phone sheet grows and shrinks by its handle', async ({ page, drover })
   await expect.poll(top).toBeGreaterThan(600);
 });
 
+test('on the phone the map shows the fleet beside the sheet, not under it', async ({ page, drover }) => {
+  await drover.send([vehicle('7', { speed: 0 })]);
+  const size = { width: 390, height: 844 };
+  await page.setViewportSize(size);
+  await page.goto(drover.url);
+  const boxOf = async (part: string) => (await page.locator(part).boundingBox())!;
+  await expect(page.getByRole('option')).toContainText('7');
+  const head = await boxOf('.top');
+  const sheet = await boxOf('.sheet');
+  const middle = () => markerPixels(page, size.width / 2, (head.y + head.height + sheet.y) / 2);
+  await expect.poll(middle).toBeGreaterThan(20);
+  await page.getByRole('button', { name: 'Zoom out' }).click();
+  await page.getByRole('button', { name: 'Show all' }).click();
+  await expect.poll(middle).toBeGreaterThan(20);
+});
+
 test('streets are drawn from the node alone', async ({ page, drover }) => {
   const tiles = page.waitForResponse((answer) => answer.url().endsWith('/map/porto.pmtiles') && answer.ok());
   await page.goto(`${drover.url}/#${VIEW}`);

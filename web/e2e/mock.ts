@@ -10,7 +10,7 @@ type Row = Record<string, unknown>;
 const DIST = resolve(process.env.DIST ?? 'dist');
 const PORT = Number(process.env.PORT ?? 8090);
 const PERMISSIONS =
-  'live.read history.read fleet.read fleet.write stations.read stations.write orders.read orders.write customers.read customers.write users.read users.write keys.manage devices.manage audit.read'.split(
+  'live.read history.read fleet.read fleet.write stations.read stations.write orders.read orders.write customers.read customers.write users.read users.write keys.manage devices.manage audit.read node.read vault.manage'.split(
     ' ',
   );
 const TYPES: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };

@@ -46,7 +46,8 @@ export const strings = {
   sort: 'Sort',
   sortBy: { id: 'By id', updated: 'Latest first' },
   list: 'Assets',
-  shown: (n: string, total: string) => (n === total ? `${total} assets` : `${n} of ${total} assets`),
+  shown: (n: string, total: string) =>
+    `${n === total ? total : `${n} of ${total}`} ${total === '1' ? 'asset' : 'assets'}`,
   loading: (n: string, total: string) => `Loading ${n} of ${total}`,
   loadingFirst: 'Loading the fleet',
   noMatch: 'No asset matches',
@@ -54,6 +55,9 @@ export const strings = {
   empty: {
     title: 'Waiting for the first report',
     text: 'Nothing has reported to this node yet. Send a position and it appears here at once:',
+    withKey: 'DROVER_TOKEN holds an API key that may write reports.',
+    keys: 'API keys',
+    others: 'Nothing within your reach has reported yet. It appears here as soon as it does.',
     copy: 'Copy command',
     copied: 'Copied',
   },
@@ -64,6 +68,7 @@ export const strings = {
     following: 'Following',
     copyLink: 'Copy link',
     linkCopied: 'Link copied',
+    linkNotCopied: 'Copy it from the address bar',
     showOnMap: 'Show on map',
     unknown: 'Not heard of yet',
     unknownText: 'This asset has not reported to the node. It appears as soon as it does.',

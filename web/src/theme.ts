@@ -50,6 +50,11 @@ export const PALETTES: Record<Scheme, Palette> = {
   },
 };
 
+/** Where the keyboard is. MUI shows it by its ripple, which is off, and takes the browser's own mark away. */
+const FOCUS = { outline: '2px solid var(--mui-palette-primary-main)', outlineOffset: 2 };
+/** Where what is outside is cut off, or lies over something else. */
+const FOCUS_INSIDE = { '&.Mui-focusVisible': { outlineOffset: -2 } };
+
 const FONT = '"Drover Sans", system-ui, sans-serif';
 
 function scheme(palette: Palette) {
@@ -80,7 +85,13 @@ export const theme = createTheme({
   },
   components: {
     MuiPaper: { defaultProps: { elevation: 0 }, styleOverrides: { root: { backgroundImage: 'none' } } },
-    MuiButtonBase: { defaultProps: { disableRipple: true } },
+    MuiButtonBase: {
+      defaultProps: { disableRipple: true },
+      styleOverrides: { root: { '&.Mui-focusVisible': FOCUS } },
+    },
+    MuiMenuItem: { styleOverrides: { root: FOCUS_INSIDE } },
+    MuiCheckbox: { styleOverrides: { root: FOCUS_INSIDE } },
+    MuiRadio: { styleOverrides: { root: FOCUS_INSIDE } },
     MuiTooltip: { defaultProps: { enterDelay: 500 } },
   },
 });

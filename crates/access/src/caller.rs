@@ -44,12 +44,25 @@ pub struct Principal {
 
 /// Who asks, as handlers take it. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller(Arc<Principal>);
+pub struct Caller {
+    principal: Arc<Principal>,
+    ends_ms: Option<i64>,
+}
 
 impl Caller {
     /// A caller.
     pub fn new(principal: Principal) -> Caller {
-        Caller(Arc::new(principal))
+        Caller { principal: Arc::new(principal), ends_ms: None }
+    }
+
+    /// The same, by a credential that runs out by itself at `ends_ms`, ms UTC, whatever becomes of his session.
+    pub fn ending(self, ends_ms: i64) -> Caller {
+        Caller { ends_ms: Some(ends_ms), ..self }
+    }
+
+    /// When his credential runs out by itself, ms UTC; none, if no clock but his session's says so.
+    pub fn ends_ms(&self) -> Option<i64> {
+        self.ends_ms
     }
 
     /// Everybody, on a node that asks for no credentials.
@@ -83,6 +96,12 @@ impl Caller {
             format!("{} is about all fleets of the node, and only some are within reach", permission.name())
         };
         Err(Problem::new(ProblemKind::Forbidden, "forbidden", message, "ask an administrator for the permission"))
+    }
+
+    /// True for who runs the whole node: a system administrator of all fleets, and a key of the same reach. They have no
+    /// bounds of their own on what is there for everybody.
+    pub fn reaches_whole_node(&self) -> bool {
+        self.reach == Reach::All && matches!(self.role, Role::SystemAdmin | Role::Integration)
     }
 
     /// True if records of `fleet` are within reach; records of no fleet only are for who reaches all.
@@ -129,7 +148,7 @@ impl Deref for Caller {
     type Target = Principal;
 
     fn deref(&self) -> &Principal {
-        &self.0
+        &self.principal
     }
 }
 

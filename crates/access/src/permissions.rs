@@ -71,6 +71,8 @@ permissions! {
     NodeRead = "node.read",
     /// See and change the node's own keys.
     VaultManage = "vault.manage",
+    /// Say how an order is to be handed over, until it is picked up.
+    OrdersInstruct = "orders.instruct",
 }
 
 impl Permission {

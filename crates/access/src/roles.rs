@@ -19,7 +19,7 @@ pub enum Role {
     Driver,
     /// Waits for a delivery: sees his own orders, and the driver while one is out.
     Customer,
-    /// Looks after stations: their records, reports and commands, and nobody's places.
+    /// Looks after stations: their records and commands, and what they report; nobody's places.
     StationOperator,
     /// Reads everything, the audit too, and changes nothing.
     Auditor,
@@ -40,6 +40,7 @@ const DISPATCHING: &[Permission] = &[
     OrdersWrite,
     OrdersStatus,
     OrdersWatch,
+    OrdersInstruct,
     CustomersRead,
     CustomersWrite,
 ];
@@ -103,7 +104,7 @@ impl Role {
                 OrdersStatus,
                 OrdersWatch,
             ]),
-            Role::Customer => Permissions::of(&[OrdersRead, OrdersWatch, CustomersRead]),
+            Role::Customer => Permissions::of(&[OrdersRead, OrdersWatch, OrdersInstruct, CustomersRead]),
             Role::StationOperator => {
                 Permissions::of(&[LiveRead, HistoryRead, CommandsSend, StationsRead, StationsWrite])
             }

@@ -107,6 +107,8 @@ const OTHERS: &[(&str, &str, Needs, Audit)] = &[
     ("GET", "/stations/{station_id}", Needs::May(StationsRead), Audit::No),
     ("PUT", "/api/v1/deliveries/{id}/status", Needs::May(OrdersStatus), Audit::No),
     ("GET", "/api/v1/deliveries/{id}/events", Needs::May(OrdersRead), Audit::No),
+    ("GET", "/api/v1/deliveries/{id}/customer", Needs::May(OrdersRead), Audit::No),
+    ("PUT", "/api/v1/deliveries/{id}/instructions", Needs::May(OrdersInstruct), Audit::No),
     ("GET", "/api/v1/drivers/{id}/assignments", Needs::May(OrdersRead), Audit::No),
     ("GET", "/api/v1/customers/{id}/export", Needs::May(PersonsManage), Audit::Always),
     ("GET", "/api/v1/drivers/{id}/export", Needs::May(PersonsManage), Audit::Always),

@@ -95,6 +95,13 @@ impl Problem {
         Problem { field: Some(field.into()), ..Problem::new(ProblemKind::Invalid, "out_of_range", message, help) }
     }
 
+    /// What a reader of queries or bodies (of serde's) could not make sense of: the code says how, the field is the one that
+    /// its text names, or `whole`.
+    pub fn unread(whole: &'static str, text: &str) -> Problem {
+        let (code, field, message) = asked_wrongly(whole, text);
+        Problem { code: code.into(), field: Some(field.to_owned().into()), ..Problem::invalid(whole, message) }
+    }
+
     /// How many a page holds: `usual` where nothing is asked. Refuses none, and more than `most`: who asks for more than he
     /// gets would take the page for all there is.
     pub fn page_limit(asked: Option<usize>, usual: usize, most: usize) -> Result<usize, Problem> {
@@ -143,7 +150,33 @@ impl From<PathRejection> for Problem {
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Problem {
-        Problem::invalid("query", rejection.body_text())
+        let text = rejection.body_text();
+        let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        Problem::unread("query", text)
+    }
+}
+
+/// What a reader of queries or bodies says, as a code, the field it is about (`whole`, if it names none), and a sentence.
+fn asked_wrongly<'a>(whole: &'static str, text: &'a str) -> (&'static str, &'a str, String) {
+    let quoted = |before: &str| {
+        let (_, rest) = text.split_once(before)?;
+        rest.split_once('`')
+    };
+    if let Some((name, _)) = quoted("missing field `") {
+        return ("missing_field", name, format!("{name} is missing"));
+    }
+    if let Some((name, allowed)) = quoted("unknown field `") {
+        let allowed = allowed.trim_start_matches(", ").replace('`', "");
+        return ("unknown_field", name, format!("there is no field {name:?} here; {allowed}"));
+    }
+    if let Some((name, _)) = quoted("duplicate field `") {
+        return ("out_of_range", name, format!("{name} is given twice"));
+    }
+    match text.split_once(": ") {
+        Some((name, problem)) if name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') => {
+            ("wrong_type", name, format!("{name}: {problem}"))
+        }
+        _ => ("out_of_range", whole, text.to_owned()),
     }
 }
 
@@ -214,16 +247,19 @@ pub struct ErrorEnvelope {
 pub struct Meta {
     /// Time of the answer, RFC 3339.
     pub timestamp: String,
-    /// Version of Drover.
+    /// Version of the interface.
     pub version: &'static str,
 }
+
+/// The version of the interface that every envelope names; it changes when what is there already means something else.
+pub const INTERFACE_VERSION: &str = "1.0";
 
 impl Meta {
     /// For an answer given now.
     pub fn now() -> Meta {
         let mut timestamp = String::new();
         format_time(now_ms(), &mut timestamp);
-        Meta { timestamp, version: env!("CARGO_PKG_VERSION") }
+        Meta { timestamp, version: INTERFACE_VERSION }
     }
 }
 
@@ -282,4 +318,46 @@ pub fn kind_in_path(word: &str) -> Result<Kind, Problem> {
 /// The wall clock, ms UTC.
 pub fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::extract::Query;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only what cannot be read is looked at")]
+    struct Asked {
+        from: String,
+        limit: Option<u32>,
+    }
+
+    #[test]
+    fn a_query_that_cannot_be_read_is_answered_with_the_parameter_and_why() {
+        for (query, code, field) in [
+            ("", "missing_field", "from"),
+            ("from=a&limit=many", "wrong_type", "limit"),
+            ("from=a&to=b", "unknown_field", "to"),
+            ("from=a&from=b", "out_of_range", "from"),
+        ] {
+            let uri = format!("http://x/?{query}").parse().expect("an address");
+            let problem = Problem::from(Query::<Asked>::try_from_uri(&uri).expect_err(query));
+            assert_eq!((&*problem.code, problem.field.as_deref()), (code, Some(field)), "{problem:?}");
+            assert!(problem.message.contains(field) && !problem.message.contains("deserialize"), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_read_is_answered_with_the_field_that_is_named() {
+        let unread = |text: &str| {
+            let error = serde_json::from_str::<Asked>(text).expect_err(text);
+            let problem = Problem::unread("body", &error.to_string());
+            (problem.code.into_owned(), problem.field.map(Cow::into_owned).unwrap_or_default())
+        };
+        assert_eq!(unread("{}"), ("missing_field".into(), "from".into()));
+        assert_eq!(unread(r#"{"from":"a","to":1}"#), ("unknown_field".into(), "to".into()));
+        assert_eq!(unread(r#"{"from":1}"#), ("out_of_range".into(), "body".into()));
+    }
 }

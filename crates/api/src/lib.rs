@@ -15,8 +15,10 @@ pub use ops::{DemoPlace, NodeFacts, Ops};
 pub use watch::FreshnessLimits;
 
 use axum::Router;
+use axum::middleware::map_response;
 use axum::routing::get;
 use utoipa::OpenApi;
+use utoipa::openapi::Server;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -57,9 +59,11 @@ pub fn router(
         .merge(ops::routes(ops))
         .split_for_parts();
     document.info.version = env!("CARGO_PKG_VERSION").into();
+    document.servers = Some(vec![Server::new("/")]);
     finish(&mut document);
+    let docs = Router::new().merge(SwaggerUi::new("/docs").url("/api/v1/openapi.json", document));
     router
-        .merge(SwaggerUi::new("/docs").url("/api/v1/openapi.json", document))
+        .merge(docs.layer(map_response(web::guard_page)))
         .route("/favicon.ico", get(web::fallback))
         .fallback(web::fallback)
         .method_not_allowed_fallback(web::method_not_allowed)

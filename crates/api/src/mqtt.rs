@@ -18,7 +18,7 @@ use drover_live::{Frame, Live, Seen, Wish};
 use drover_model::{Kind, Sight, check_id};
 use drover_mqtt::{Broker, Message, QoS, matches};
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 use std::time::Duration;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -148,7 +148,8 @@ async fn command(
     if body.len() > COMMAND_MAX_BYTES {
         return Err(too_large());
     }
-    serde_json::from_slice::<&RawValue>(&body).map_err(|error| {
+    // As deep as JSON is read here at all: a device gets what it can read, too.
+    serde_json::from_slice::<Value>(&body).map_err(|error| {
         Problem::new(ProblemKind::Malformed, "malformed", format!("not valid JSON: {error}"), "send any JSON value")
     })?;
     let topic = format!("commands/{}/{id}", kind.name());

@@ -1,10 +1,11 @@
 //! What operators and probes ask: is it up, is it ready, what does it measure, what is it.
 
 use crate::watch::FreshnessLimits;
-use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use drover_access::{Caller, Permission, Reach};
 use drover_answer::{ErrorEnvelope, Meta, Problem, ProblemKind};
 use drover_live::Live;
 use drover_metadata::Metadata;
@@ -78,27 +79,28 @@ struct Info {
     server_time: String,
     /// Identity of the log: positions of another epoch mean nothing here.
     epoch: String,
-    /// Assets known.
-    assets: usize,
-    /// Log position that reads include.
-    position: u64,
+    /// Assets known; for who is logged in and sees all of them.
+    assets: Option<usize>,
+    /// Log position that reads include; for the same.
+    position: Option<u64>,
     freshness: FreshnessLimits,
     demo: Option<DemoPlace>,
 }
 
 /// What runs here.
 #[utoipa::path(get, path = "/api/v1/info", tag = "operating", responses((status = 200, body = Info, description = "facts")))]
-async fn info(State(ops): State<Ops>) -> Json<Info> {
-    let Meta { timestamp, version } = Meta::now();
+async fn info(State(ops): State<Ops>, caller: Option<Extension<Caller>>) -> Json<Info> {
+    let sees_all =
+        caller.is_some_and(|Extension(caller)| caller.reach == Reach::All && caller.may(Permission::LiveRead));
     Json(Info {
         name: "drover",
-        version,
+        version: env!("CARGO_PKG_VERSION"),
         region: ops.node.region.clone(),
         mode: ops.node.mode,
-        server_time: timestamp,
+        server_time: Meta::now().timestamp,
         epoch: ops.node.epoch.to_string(),
-        assets: ops.live.len(),
-        position: ops.live.applied(),
+        assets: sees_all.then(|| ops.live.len()),
+        position: sees_all.then(|| ops.live.applied()),
         freshness: FreshnessLimits::of(&ops.live),
         demo: ops.node.demo.clone(),
     })

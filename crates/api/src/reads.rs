@@ -61,6 +61,7 @@ fn json(body: Vec<u8>) -> Response {
 /// Now or then.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct Moment {
     /// Wait until the answer includes this log position.
     at_least: Option<u64>,
@@ -119,6 +120,7 @@ pub(crate) fn as_seen(sight: &Sight, kind: Kind, id: &str) -> String {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct Nearby {
     /// Latitude of the centre, −90 to 90.
     #[serde(alias = "latitude")]
@@ -140,7 +142,7 @@ struct Nearby {
     at_least: Option<u64>,
 }
 
-/// The list under the name of the kind (`drivers`, `vehicles`, …), nearest first.
+/// The list under the name of the kind that was asked for, nearest first; one of the five is there.
 #[derive(Debug, Serialize, ToSchema)]
 struct NearbyAnswer {
     /// Assets in the answer.
@@ -148,7 +150,20 @@ struct NearbyAnswer {
     /// The answer includes every report up to this log position.
     position: u64,
     /// The assets, with `distance_m`.
-    drivers: Vec<Asset>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drivers: Option<Vec<Asset>>,
+    /// The same of vehicles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vehicles: Option<Vec<Asset>>,
+    /// The same of stations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stations: Option<Vec<Asset>>,
+    /// The same of riders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    riders: Option<Vec<Asset>>,
+    /// The same of others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    others: Option<Vec<Asset>>,
 }
 
 /// Assets within a radius, nearest first. Those that are offline are left out unless asked for.
@@ -287,7 +302,7 @@ async fn search(
 
 fn search_problem(error: &serde_json::Error) -> Problem {
     if error.is_data() {
-        Problem::invalid("body", error.to_string())
+        Problem::unread("body", &error.to_string())
     } else {
         Problem::new(
             ProblemKind::Malformed,
@@ -336,6 +351,7 @@ pub(crate) fn bounding_box(field: &'static str, [west, south, east, north]: [f64
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct DistanceQuery {
     /// `kind/id`, such as `driver/1`.
     from: String,

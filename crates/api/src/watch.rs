@@ -9,9 +9,9 @@ use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use drover_access::{Seeing, Until, Watching};
+use drover_access::{Caller, Seeing, Until, Watching};
 use drover_answer::{Meta, Problem, ProblemKind, ReadProblems};
-use drover_live::{Frame, Live, Watcher, Wish};
+use drover_live::{Frame, Live, TooManyWatchers, Watcher, Wish};
 use drover_model::{AssetRef, Kind, Sight};
 use futures_util::stream::Stream;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,7 @@ pub fn routes(state: WatchState) -> OpenApiRouter {
 /// A wish in the address: lists are separated by commas.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct WishQuery {
     /// Kinds, separated by commas.
     kinds: Option<String>,
@@ -137,6 +138,7 @@ fn wish<'a>(
 )]
 async fn watch(
     State(state): State<WatchState>,
+    caller: Caller,
     Seeing(sight): Seeing,
     until: Until,
     mut watching: Watching,
@@ -146,15 +148,8 @@ async fn watch(
     let Query(query) = query?;
     let wish = query.wish(sight.clone())?;
     let named = named_in(&wish);
-    let watcher = state.live.watch(wish).map_err(|error| {
-        Problem::new(
-            ProblemKind::Unavailable,
-            "too_many_watchers",
-            error.to_string(),
-            "try again later, or raise max_watchers",
-        )
-        .retry_after(10)
-    })?;
+    let owner = (!caller.reaches_whole_node()).then_some(caller.subject.as_str());
+    let watcher = state.live.watch_as(owner, wish).map_err(|error| too_many(&error))?;
     watching.change(named.iter(), |asset| sight.sees(asset.kind, &asset.id));
     match upgrade {
         Ok(upgrade) => {
@@ -170,6 +165,14 @@ async fn watch(
             Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
         }
     }
+}
+
+fn too_many(error: &TooManyWatchers) -> Problem {
+    let (kind, help) = match error {
+        TooManyWatchers::InAll(_) => (ProblemKind::Unavailable, "try again later, or raise max_watchers"),
+        TooManyWatchers::OfOwner(_) => (ProblemKind::TooMany, "close one of them, or raise max_watchers_per_caller"),
+    };
+    Problem::new(kind, "too_many_watchers", error.to_string(), help).retry_after(10)
 }
 
 #[derive(Serialize)]

@@ -2,7 +2,7 @@
 //! kept for ever; everything else is asked for again. Map archives are read by byte ranges.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
 use drover_answer::{Problem, ProblemKind};
@@ -21,6 +21,13 @@ const NOT_BUILT: &str = include_str!("not_built.html");
 /// Only our own scripts, styles, images and connections; map workers come as blobs.
 const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; \
     worker-src 'self' blob:; connect-src 'self' blob: data:; font-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
+
+/// What every page has with it.
+const GUARDS: [(HeaderName, &str); 3] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "same-origin"),
+];
 
 /// Answers whatever no other route took.
 pub async fn fallback(method: Method, uri: Uri, headers: HeaderMap) -> Response {
@@ -57,6 +64,14 @@ fn no_such_address(method: &Method, uri: &Uri) -> Problem {
     )
 }
 
+/// Says what a page of ours may load, and that no other may show it in a frame.
+pub async fn guard_page(mut response: Response) -> Response {
+    for (name, value) in GUARDS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
 fn serve(file: &File, headers: &HeaderMap) -> Response {
     let mut response = match range(headers, file.bytes.len()) {
         Wanted::All => whole(file, headers),
@@ -73,10 +88,10 @@ fn serve(file: &File, headers: &HeaderMap) -> Response {
         (header::CONTENT_TYPE, content_type(file.address)),
         (header::CACHE_CONTROL, cache),
         (header::ACCEPT_RANGES, "bytes"),
-        (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "same-origin"),
-    ] {
+    ]
+    .into_iter()
+    .chain(GUARDS)
+    {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response

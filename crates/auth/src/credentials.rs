@@ -90,6 +90,12 @@ impl Auth {
         self.0.buckets.turn("device", &*caller.subject, limits.device)?.wait_s
     }
 
+    /// Takes a turn of somebody who opens a connection that is no HTTP, from the bucket of his requests: none if he may,
+    /// else the seconds to wait.
+    pub fn take_connect(&self, caller: &Caller) -> Option<u32> {
+        self.0.buckets.turn("caller", &*caller.subject, self.0.settings.limits?.caller)?.wait_s
+    }
+
     /// Whose secret it is: an API key, a device token, or an access token.
     pub(crate) fn by_secret(&self, secret: &str) -> Option<Found> {
         if let Some(rest) = secret.strip_prefix(keys::PREFIX) {
@@ -105,7 +111,7 @@ impl Auth {
         let (id, secret) = text.split_once('_')?;
         let (digest, now) = (secrets::digest_of(secret), now_ms());
         let memory = self.0.memory.read();
-        let key = memory.keys.get(id).filter(|key| !key.is_over(now))?;
+        let (key, caller) = memory.by_key(id, now)?;
         let is_old = key.old_secret.is_some_and(|(old, until)| until > now && secrets::same(&old, &digest));
         if !secrets::same(&key.secret, &digest) && !is_old {
             return None;
@@ -113,7 +119,7 @@ impl Auth {
         if note_use(&key.used_ms, now) {
             self.note_use(What::Key, &key.id);
         }
-        Some(other(key.caller.clone()))
+        Some(other(caller.clone()))
     }
 
     fn by_device_token(&self, text: &str) -> Option<Found> {
@@ -150,7 +156,13 @@ impl Auth {
         let user = memory.users.get(&login.session.user).filter(|user| !user.disabled)?;
         note_use(&login.session.seen_ms, now);
         let must_change_password = user.must_change_password && !login.session.elsewhere;
-        Some(Found { caller: login.caller.clone(), via, must_change_password })
+        let caller = login.caller.clone();
+        let caller = match via {
+            // The session may go on by its refresh token; what was opened by the cookie does not.
+            Via::Cookie => caller.ending(login.session.cookie_ends_ms),
+            Via::Other => caller,
+        };
+        Some(Found { caller, via, must_change_password })
     }
 
     /// Whose certificate it is, which the handshake has verified.

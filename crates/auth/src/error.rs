@@ -151,6 +151,9 @@ impl From<Error> for Problem {
                 let help = "wait as long as Retry-After says";
                 Problem::new(ProblemKind::TooMany, "too_many_failures", message, help).retry_after(seconds)
             }
+            Error::Vault(drover_vault::Error::File { .. })
+            | Error::Certificates(drover_certs::Error::File { .. })
+            | Error::Keys { .. } => drover_registry::storage_failed(message),
             other => {
                 tracing::error!(error = %other, "a request about identities failed");
                 let help = "look at the node's log";
@@ -166,10 +169,34 @@ fn of_database(error: &drover_database::Error) -> Problem {
         return Problem::new(ProblemKind::Unavailable, "registry_away", message, "try again later")
             .retry_after(RETRY_AFTER_S);
     }
+    if error.full() {
+        tracing::error!(%error, "the disk of the registry's database is full");
+        return drover_registry::disk_full();
+    }
     if error.conflict() {
         let message = "another record has this value already";
         return Problem::new(ProblemKind::Conflict, "conflict", message, "give another value, or change that record");
     }
     tracing::error!(%error, "a request about identities failed");
     Problem::new(ProblemKind::Internal, "internal", "identities cannot be read or written", "look at the node's log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_or_certificate_that_the_disk_does_not_take_may_be_asked_for_again() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let path = || PathBuf::from("data/vault/keys");
+        for error in [
+            Error::Vault(drover_vault::Error::File { path: path(), error: full() }),
+            Error::Certificates(drover_certs::Error::File { path: path(), error: full() }),
+            Error::Keys { folder: path(), error: full() },
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!((problem.kind, problem.code.as_ref()), (ProblemKind::Unavailable, "storage_failed"));
+            assert!(problem.retry_after_s.is_some() && problem.message.contains("data/vault/keys"), "{problem:?}");
+        }
+    }
 }

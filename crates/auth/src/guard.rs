@@ -70,6 +70,11 @@ pub async fn guard(State(auth): State<Auth>, mut request: Request, next: Next) -
     let shown = response.extensions_mut().remove::<Shown>();
     if let Some(route) = passed.route {
         let read = Read { route, path: &concrete, address, status: response.status(), shown };
+        if read.is_of_a_person() {
+            // Where somebody is belongs into no cache on the way.
+            let headers = response.headers_mut();
+            headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        }
         auth.note_read(passed.caller.as_ref(), read);
     }
     response
@@ -322,6 +327,15 @@ struct Read<'a> {
     address: Option<IpAddr>,
     status: StatusCode,
     shown: Option<Shown>,
+}
+
+impl Read<'_> {
+    /// True if the answer tells where a driver or rider is, or was: its address says so, or its handler.
+    fn is_of_a_person(&self) -> bool {
+        let asset = asset_in(&self.route.path, self.path).filter(|_| self.route.audit == Audit::OfPersons);
+        let shown = self.shown.iter().flat_map(|shown| &shown.persons);
+        asset.is_some_and(|(kind, _)| is_person(kind)) || shown.into_iter().any(|person| is_person(person.kind))
+    }
 }
 
 /// Who connected, whoever stands behind.

@@ -1,14 +1,15 @@
 //! API keys: for other systems. Each has scopes, fleets, and may have an end; a rotation gives it a new secret while the
-//! old one stays good for a while.
+//! old one stays good for a while. What is left of a key when its maker has less than he had, `memory` knows.
 
 use crate::error::Error;
+use crate::memory::Memory;
 use crate::people::{checked_fleets, time_text};
 use crate::rows::{Key, names_of};
 use crate::store::{self, What};
 use crate::users::{fleets_exist, may_give_fleets, sees_fleets};
 use crate::work::Noted;
 use crate::{Auth, secrets};
-use drover_access::{Caller, Permission, Permissions, Role};
+use drover_access::{Caller, Permission, Permissions, Reach, Role};
 use drover_answer::now_ms;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -56,13 +57,13 @@ pub struct KeyView {
     pub id: String,
     /// What it is for.
     pub name: String,
-    /// What it may do.
+    /// What it may do by now, within what its maker may; empty when it opens nothing since he is gone or disabled.
     pub scopes: Vec<String>,
-    /// The fleets that it is about.
+    /// The fleets that it is about, within those that its maker reaches by now.
     pub fleets: Vec<String>,
     /// True if it is about all fleets.
     pub all_fleets: bool,
-    /// Who made it.
+    /// Who made it. It ends with him.
     pub created_by: String,
     /// Since when there is this key, RFC 3339.
     pub created_at: String,
@@ -89,14 +90,20 @@ pub(crate) fn some_time(ms: i64) -> Option<String> {
     (ms > 0).then(|| time_text(ms))
 }
 
-impl From<&Key> for KeyView {
-    fn from(key: &Key) -> KeyView {
+impl KeyView {
+    /// A key, with what is left of it.
+    fn new(key: &Key, memory: &Memory) -> KeyView {
+        let caller = memory.caller_of_key(&key.id);
+        let fleets = match caller.map(|caller| &caller.reach) {
+            Some(Reach::Fleets(fleets)) => fleets.iter().map(|fleet| fleet.to_string()).collect(),
+            _ => Vec::new(),
+        };
         KeyView {
             id: key.id.to_string(),
             name: key.name.clone(),
-            scopes: names_of(key.scopes).into_iter().map(Into::into).collect(),
-            fleets: key.fleets.iter().map(|fleet| fleet.to_string()).collect(),
-            all_fleets: key.all_fleets,
+            scopes: caller.map_or_else(Vec::new, |caller| names_of(caller.may).into_iter().map(Into::into).collect()),
+            fleets,
+            all_fleets: caller.is_some_and(|caller| caller.reach == Reach::All),
             created_by: key.created_by.clone(),
             created_at: time_text(key.created_ms),
             expires_at: some_time(key.expires_ms),
@@ -112,12 +119,12 @@ impl Auth {
         let memory = self.0.memory.read();
         let mut keys: Vec<&Arc<Key>> = memory.keys.values().filter(|key| sees(caller, key)).collect();
         keys.sort_by(|a, b| (b.created_ms, &b.id).cmp(&(a.created_ms, &a.id)));
-        keys.into_iter().map(|key| KeyView::from(&**key)).collect()
+        keys.into_iter().map(|key| KeyView::new(key, &memory)).collect()
     }
 
     /// One of them.
     pub fn key(&self, caller: &Caller, id: &str) -> Result<KeyView, Error> {
-        Ok(KeyView::from(&*self.seen_key(caller, id)?))
+        Ok(self.view_of(&*self.seen_key(caller, id)?))
     }
 
     /// Makes a key.
@@ -130,7 +137,6 @@ impl Auth {
         may_give_fleets(caller, &fleets, new.all_fleets)?;
         let (now, id, secret) = (now_ms(), secrets::name(""), secrets::secret());
         let key = Key {
-            caller: Key::caller_of(&id, &new.name, scopes, &fleets, new.all_fleets),
             id: id.as_str().into(),
             name: new.name,
             secret: secrets::digest_of(&secret),
@@ -153,7 +159,7 @@ impl Auth {
         work.touch(What::Key, &id);
         work.note(Noted { after: Some(key.record()), ..noted(&key, &caller.subject, "create") }).await?;
         work.commit().await?;
-        Ok(MadeKey { key: KeyView::from(&key), secret: format!("{PREFIX}{id}_{secret}") })
+        Ok(MadeKey { key: self.view_of(&key), secret: format!("{PREFIX}{id}_{secret}") })
     }
 
     /// Gives a key a new secret; the old one is good for `grace_s` seconds more.
@@ -178,7 +184,6 @@ impl Auth {
             created_by: before.created_by.clone(),
             used_ms: AtomicI64::new(before.used_ms.load(Ordering::Relaxed)),
             version: before.version + 1,
-            caller: before.caller.clone(),
             ..*before
         };
         store::put_key(work.on(), &key).await?;
@@ -186,7 +191,7 @@ impl Auth {
         let records = (Some(before.record()), Some(key.record()));
         work.note(Noted { before: records.0, after: records.1, ..noted(&key, &caller.subject, "rotate") }).await?;
         work.commit().await?;
-        Ok(MadeKey { key: KeyView::from(&key), secret: format!("{PREFIX}{id}_{secret}") })
+        Ok(MadeKey { key: self.view_of(&key), secret: format!("{PREFIX}{id}_{secret}") })
     }
 
     /// Removes a key: from now on it opens nothing.
@@ -198,6 +203,10 @@ impl Auth {
         let version = key.version + 1;
         work.note(Noted { before: Some(key.record()), version, ..noted(&key, &caller.subject, "remove") }).await?;
         work.commit().await
+    }
+
+    fn view_of(&self, key: &Key) -> KeyView {
+        KeyView::new(key, &self.0.memory.read())
     }
 
     fn seen_key(&self, caller: &Caller, id: &str) -> Result<Arc<Key>, Error> {

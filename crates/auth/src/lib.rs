@@ -3,10 +3,10 @@
 //!
 //! Must always hold:
 //! - of a secret only a digest is kept, and it is shown once, when it is made;
-//! - who is logged out, disabled, or given other rights has lost the old ones when the answer to that goes out, on this
-//!   node; on others within two seconds;
+//! - who is logged out, disabled, or given other rights has lost the old ones when the answer to that goes out;
 //! - a request costs no SQL: while the database is away, who has access keeps it, and nobody gets more;
-//! - nobody gives rights that he does not have, and one System Admin is always left;
+//! - nobody gives rights that he does not have, a key has never more than its maker has by now, and one System Admin is
+//!   always left;
 //! - every table in memory that strangers can fill is bounded.
 
 mod credentials;
@@ -169,8 +169,8 @@ pub(crate) struct Shared {
 
 impl Auth {
     /// Opens the identities in this database, making the tables, the signing key and, where there is no user at all, the
-    /// first administrator. On `Ok` everything that a request is held against is in memory, and changes of other nodes
-    /// are followed for as long as this, or a clone, is there.
+    /// first administrator. On `Ok` everything that a request is held against is in memory, and what changes in
+    /// the tables by other hands is followed for as long as this, or a clone, is there.
     pub async fn open(
         settings: Settings,
         database: Database,

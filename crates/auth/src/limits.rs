@@ -108,7 +108,9 @@ impl Buckets {
             make_room(&mut shard, now_us);
         }
         let full_at = shard.entry(key).or_insert(now_us);
-        let after = (*full_at).max(now_us) + one_us;
+        // No bucket is further from full than empty, also where the clock was set back meanwhile.
+        *full_at = (*full_at).clamp(now_us, now_us + whole_us);
+        let after = *full_at + one_us;
         let too_soon_us = after - now_us - whole_us;
         let wait_s = (too_soon_us > 0).then(|| seconds(too_soon_us));
         if wait_s.is_none() {
@@ -183,6 +185,15 @@ mod tests {
         assert_eq!(buckets.take(&"d-2", DEVICE, 0).and_then(|taken| taken.wait_s), None);
         assert_eq!(buckets.take(&"d-1", DEVICE, 500_000).and_then(|taken| taken.wait_s), None);
         assert_eq!(buckets.take(&"d-1", DEVICE, 500_000).and_then(|taken| taken.wait_s), Some(1));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_nobody_up_for_longer_than_an_empty_bucket() {
+        let buckets = Buckets::new();
+        let wait = |now_us: i64| buckets.take(&"d-1", DEVICE, now_us).and_then(|taken| taken.wait_s);
+        assert_eq!(wait(3_600_000_000), None);
+        assert_eq!(wait(0), Some(1), "as if it were empty");
+        assert_eq!(wait(500_000), None);
     }
 
     #[test]

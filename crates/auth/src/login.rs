@@ -66,7 +66,8 @@ impl Auth {
             Err(Error::WrongCredentials | Error::Throttled { .. }) => {
                 self.note_refusal(&account, "login", from.address);
             }
-            Err(_) => {}
+            // Nothing that he showed was wrong.
+            Err(_) => self.forgive(&blind, from.address),
         }
         done
     }
@@ -84,7 +85,6 @@ impl Auth {
         let user = known.filter(|user| is_right && !user.disabled).ok_or(Error::WrongCredentials)?;
         let needs_code = user.totp_on && proof.totp.is_none() && proof.recovery_code.is_none();
         if needs_code {
-            self.forgive(blind, from.address);
             return Err(Error::TotpRequired);
         }
         let mut work = self.work().await?;
@@ -254,14 +254,21 @@ impl Auth {
         }
     }
 
+    /// Counts an attempt as a failure of both until it turns out to be none; where either has to wait, of neither. The
+    /// address comes first: who is held up there tries nothing, and whoever has the account does not wait for him.
     fn begin_attempt(&self, account: &str, address: Option<IpAddr>) -> Result<(), Error> {
         let now = now_ms();
         let throttled = |seconds| Error::Throttled { seconds };
-        self.0.accounts.begin(&account, now).map_err(throttled)?;
-        match address {
-            Some(address) => self.0.addresses.begin(&site_of(address), now).map_err(throttled),
-            None => Ok(()),
+        let site = address.map(site_of);
+        if let Some(site) = &site {
+            self.0.addresses.begin(site, now).map_err(throttled)?;
         }
+        self.0.accounts.begin(&account, now).map_err(|seconds| {
+            if let Some(site) = &site {
+                self.0.addresses.forgive(site);
+            }
+            throttled(seconds)
+        })
     }
 
     fn forgive(&self, account: &str, address: Option<IpAddr>) {

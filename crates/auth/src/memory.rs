@@ -1,7 +1,7 @@
 //! Everything that a request's credential is held against, in memory: so a request costs no SQL, and the database
 //! may be away. `store` fills it, and it is never changed before the database is.
 
-use crate::rows::{Key, Session, Token, User};
+use crate::rows::{BY_KEY, BY_USER, Key, Rights, Session, Token, User};
 use crate::secrets::Digest;
 use drover_access::Caller;
 use drover_model::Kind;
@@ -42,24 +42,32 @@ pub(crate) struct Memory {
     pub(crate) logins: HashMap<Arc<str>, Login>,
     pub(crate) cookies: HashMap<Digest, Arc<str>>,
     pub(crate) keys: HashMap<Arc<str>, Arc<Key>>,
+    /// Who comes by a key, within what its maker has by now; a key that is not here opens nothing.
+    by_key: HashMap<Arc<str>, Caller>,
     pub(crate) tokens: HashMap<Arc<str>, Arc<Token>>,
     pub(crate) links: HashMap<(String, String), Arc<str>>,
     tokens_by_device: HashMap<(Kind, Box<str>), usize>,
 }
 
 impl Memory {
-    /// Takes up a record as it is in the database now; tells what ended by it.
-    pub(crate) fn apply(&mut self, row: Row, ended: &mut Vec<Ended>) {
+    /// Takes up records as they are in the database now; tells what ended by it.
+    pub(crate) fn apply(&mut self, rows: Vec<Row>, ended: &mut Vec<Ended>) {
+        let mut moves_keys = false;
+        for row in rows {
+            moves_keys |= self.moves_keys(&row);
+            self.take(row, ended);
+        }
+        if moves_keys {
+            self.settle_keys(ended);
+        }
+    }
+
+    fn take(&mut self, row: Row, ended: &mut Vec<Ended>) {
         match row {
             Row::User(id, user) => self.apply_user(id, user, ended),
             Row::Session(id, session) => self.apply_session(id, session, ended),
             Row::Key(id, key) => {
                 let before = self.keys.remove(&id);
-                if let Some(before) = &before
-                    && key.as_ref().is_none_or(|key| key.caller != before.caller)
-                {
-                    ended.push(Ended { subject: before.caller.subject.clone(), session: None });
-                }
                 if let Some(key) = key {
                     keep_time(before.as_ref().map(|key| &key.used_ms), &key.used_ms);
                     self.keys.insert(id, Arc::new(key));
@@ -92,10 +100,11 @@ impl Memory {
         let mut nothing = Vec::new();
         // Users first: a session's caller is made from its user.
         let (users, others): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| matches!(row, Row::User(..)));
-        users.into_iter().chain(others).for_each(|row| self.apply(row, &mut nothing));
+        users.into_iter().chain(others).for_each(|row| self.take(row, &mut nothing));
+        self.settle_keys(&mut nothing);
         let gone = |caller: &Caller| !self.is_known(caller);
         ended.extend(before.logins.values().map(|login| &login.caller).filter(|caller| gone(caller)).map(ended_of));
-        ended.extend(before.keys.values().map(|key| &key.caller).filter(|caller| gone(caller)).map(ended_of));
+        ended.extend(before.by_key.values().filter(|caller| gone(caller)).map(ended_of));
         ended.extend(before.tokens.values().map(|token| &token.caller).filter(|caller| gone(caller)).map(ended_of));
     }
 
@@ -104,8 +113,8 @@ impl Memory {
         let sessions: Vec<Arc<str>> =
             self.logins.values().filter(|l| l.session.ends_ms <= now_ms).map(|l| l.session.id.clone()).collect();
         sessions.into_iter().for_each(|id| self.apply_session(id, None, ended));
-        for caller in self.keys.values().filter(|key| key.is_over(now_ms) && key.expires_ms > now_ms - 2_000) {
-            ended.push(ended_of(&caller.caller));
+        for key in self.keys.values().filter(|key| key.is_over(now_ms) && key.expires_ms > now_ms - 2_000) {
+            ended.push(Ended { subject: key.subject(), session: None });
         }
         for token in self.tokens.values().filter(|token| token.is_over(now_ms) && token.expires_ms > now_ms - 2_000) {
             ended.push(ended_of(&token.caller));
@@ -116,6 +125,17 @@ impl Memory {
     pub(crate) fn by_cookie(&self, digest: &Digest, now_ms: i64) -> Option<&Login> {
         let login = self.login(self.cookies.get(digest)?, now_ms)?;
         (login.session.cookie_ends_ms > now_ms).then_some(login)
+    }
+
+    /// A key that is good, and who comes by it.
+    pub(crate) fn by_key(&self, id: &str, now_ms: i64) -> Option<(&Key, &Caller)> {
+        let key = self.keys.get(id).filter(|key| !key.is_over(now_ms))?;
+        Some((key, self.by_key.get(id)?))
+    }
+
+    /// What is left of a key within what its maker has, whether it has expired or not.
+    pub(crate) fn caller_of_key(&self, id: &str) -> Option<&Caller> {
+        self.by_key.get(id)
     }
 
     /// A login that goes on.
@@ -143,10 +163,50 @@ impl Memory {
         match session.strip_prefix(crate::rows::BY_TOKEN) {
             Some(token) => self.tokens.contains_key(token),
             None if session.is_empty() => {
-                let id = caller.subject.strip_prefix("key/").unwrap_or_default();
-                self.keys.get(id).is_some_and(|key| key.caller == *caller)
+                let id = caller.subject.strip_prefix(BY_KEY).unwrap_or_default();
+                self.by_key.get(id) == Some(caller)
             }
             None => self.logins.get(session).is_some_and(|login| login.caller == *caller),
+        }
+    }
+
+    /// True if by this record keys may open more or less than before: it is a key, or a user who has other rights.
+    fn moves_keys(&self, row: &Row) -> bool {
+        let Row::User(id, user) = row else { return matches!(row, Row::Key(..)) };
+        let rights = |user: &User| Rights::of_user(user).map(|rights| (rights.may, rights.reach));
+        self.users.get(id).and_then(|user| rights(user)) != user.as_ref().and_then(rights)
+    }
+
+    /// Finds anew who comes by each key. A key has never more than its maker has by now, who may be a key as well; of who is
+    /// neither user nor key (the node for its demo, whoever asked a node for trying out) nothing can be lost.
+    fn settle_keys(&mut self, ended: &mut Vec<Ended>) {
+        let mut settled: HashMap<Arc<str>, Option<Caller>> = HashMap::with_capacity(self.keys.len());
+        for key in self.keys.values() {
+            let mut line = Vec::new();
+            let mut at = Some(key);
+            // Makers before what they made.
+            while let Some(key) = at.filter(|key| !settled.contains_key(&key.id) && line.len() < self.keys.len()) {
+                line.push(key);
+                at = key.created_by.strip_prefix(BY_KEY).and_then(|id| self.keys.get(id));
+            }
+            for key in line.into_iter().rev() {
+                let rights = self.rights_of_maker(key, &settled);
+                settled.insert(key.id.clone(), rights.and_then(|rights| key.caller(&rights)));
+            }
+        }
+        let by_key = settled.into_iter().filter_map(|(id, caller)| Some((id, caller?))).collect();
+        let before = std::mem::replace(&mut self.by_key, by_key);
+        let others = before.iter().filter(|(id, caller)| self.by_key.get(*id) != Some(*caller));
+        ended.extend(others.map(|(_, caller)| ended_of(caller)));
+    }
+
+    fn rights_of_maker(&self, key: &Key, settled: &HashMap<Arc<str>, Option<Caller>>) -> Option<Rights> {
+        if let Some(id) = key.created_by.strip_prefix(BY_USER) {
+            return Rights::of_user(self.users.get(id)?);
+        }
+        match key.created_by.strip_prefix(BY_KEY) {
+            Some(id) => settled.get(id)?.as_ref().map(Rights::of_key),
+            None => Some(Rights::ALL),
         }
     }
 

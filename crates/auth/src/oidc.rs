@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::login::{Client, LoggedIn};
-use crate::rows::User;
+use crate::rows::{Unread, User};
 use crate::store::{self, EMAIL, What};
 use crate::work::Work;
 use crate::{Auth, secrets};
@@ -140,6 +140,7 @@ impl Auth {
             created_ms: now,
             updated_ms: now,
             version: 1,
+            unread: Unread::default(),
         };
         self.insert_user(work, &user, "oidc").await?;
         Ok(Some(Arc::new(user)))
@@ -218,7 +219,7 @@ mod tests {
         assert_eq!(who(&auth, identity("b", "bob@example.com", true)).await, Ok(bob.clone()));
         assert_eq!(who(&auth, identity("b", "robert@example.com", false)).await, Ok(bob.clone()), "linked");
         assert_eq!(who(&auth, identity("x", "nobody@example.com", true)).await, Err("unknown_user"));
-        auth.remove_user(&Caller::dev(), &bob).await.expect("removed");
+        auth.remove_user(&Caller::dev(), &bob, None).await.expect("removed");
         assert_eq!(who(&auth, identity("b", "bob@example.com", true)).await, Err("unknown_user"), "so is the link");
     }
 

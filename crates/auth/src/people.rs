@@ -54,9 +54,9 @@ pub struct UserChange {
     /// His role.
     #[schema(value_type = Option<UserRole>)]
     pub role: Option<String>,
-    /// The fleets that it is about.
+    /// The fleets that it is about: these, and not all, unless `all_fleets` says so too.
     pub fleets: Option<Vec<String>>,
-    /// True if it is about all fleets.
+    /// True if it is about all fleets. Who was a System Admin and gets another role is told this, or `fleets`.
     pub all_fleets: Option<bool>,
     /// Which driver he is.
     pub driver_id: Option<String>,

@@ -1,12 +1,13 @@
 //! What goes when something that it was made for goes: the tokens and certificates of an asset that was removed or
-//! erased, and a removed fleet in what users and keys reach. Another of the same name that comes later gets nothing of it.
+//! erased, the logins of a driver or customer, and a removed fleet in what users and keys reach. Another of the same name
+//! that comes later gets nothing of it.
 
 use crate::error::Error;
 use crate::memory::Memory;
 use crate::rows::{Key, Token, User};
 use crate::store::{self, What};
 use crate::work::Noted;
-use crate::{Auth, devices};
+use crate::{Auth, PersonKind, devices};
 use drover_certs::Reason;
 use drover_ledger::Entry;
 use drover_model::Kind;
@@ -36,6 +37,12 @@ impl Auth {
         self.forget_certificates(kind, device, until_ms).await
     }
 
+    /// Removes the users made up to `until_ms` who are a driver or customer that is no more: whoever gets that id next is
+    /// somebody else. Calling it again changes nothing.
+    pub async fn forget_logins(&self, kind: PersonKind, id: &str, until_ms: i64) -> Result<(), Error> {
+        self.remove_users_of(ACTOR, kind, id, until_ms).await.map(drop)
+    }
+
     async fn forget_certificates(&self, kind: Kind, device: &str, until_ms: i64) -> Result<(), Error> {
         for listed in self.0.authority.list() {
             let is_its = devices::device_of(&listed) == Some((kind, device)) && listed.issued_ms <= until_ms;
@@ -50,11 +57,12 @@ impl Auth {
         Ok(())
     }
 
-    /// Takes a fleet that is no more out of what users and keys reach. Their sessions end; a key that is left without any
-    /// fleet goes. Calling it again changes nothing.
-    pub async fn forget_fleet(&self, fleet: &str) -> Result<(), Error> {
+    /// Takes a fleet that is no more since `until_ms` out of what users and keys reach. Their sessions end; a key that is
+    /// left without any fleet goes. Users who were changed later, and keys that were made later, have another fleet of that
+    /// name. Calling it again changes nothing.
+    pub async fn forget_fleet(&self, fleet: &str, until_ms: i64) -> Result<(), Error> {
         let mut work = self.work().await?;
-        let (users, keys) = reaching(&self.0.memory.read(), fleet);
+        let (users, keys) = reaching(&self.0.memory.read(), fleet, until_ms);
         for user in users {
             work.end_sessions_of(&user.id, None).await?;
             let after = User { fleets: without(&user.fleets, fleet), ..(*user).clone() };
@@ -79,10 +87,11 @@ impl Auth {
     }
 }
 
-fn reaching(memory: &Memory, fleet: &str) -> (Vec<Arc<User>>, Vec<Arc<Key>>) {
+fn reaching(memory: &Memory, fleet: &str, until_ms: i64) -> (Vec<Arc<User>>, Vec<Arc<Key>>) {
     let names = |fleets: &[Arc<str>]| fleets.iter().any(|reached| **reached == *fleet);
-    let users = memory.users.values().filter(|user| names(&user.fleets)).cloned().collect();
-    let keys = memory.keys.values().filter(|key| names(&key.fleets)).cloned().collect();
+    let users =
+        memory.users.values().filter(|user| user.updated_ms <= until_ms && names(&user.fleets)).cloned().collect();
+    let keys = memory.keys.values().filter(|key| key.created_ms <= until_ms && names(&key.fleets)).cloned().collect();
     (users, keys)
 }
 

@@ -34,6 +34,15 @@ pub(crate) struct User {
     pub(crate) created_ms: i64,
     pub(crate) updated_ms: i64,
     pub(crate) version: i64,
+    pub(crate) unread: Unread,
+}
+
+/// Sealed texts of a user that the vault does not open: they stay in the table as they are, and the user is disabled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Unread {
+    pub(crate) email: String,
+    pub(crate) name: String,
+    pub(crate) totp_secret: String,
 }
 
 impl User {
@@ -76,9 +85,14 @@ impl User {
     }
 }
 
+/// Begins the subject of a user.
+pub(crate) const BY_USER: &str = "user/";
+/// Begins the subject of a key.
+pub(crate) const BY_KEY: &str = "key/";
+
 /// `user/u-…`.
 pub(crate) fn subject_of_user(id: &str) -> String {
-    format!("user/{id}")
+    format!("{BY_USER}{id}")
 }
 
 /// A login that goes on.
@@ -118,27 +132,37 @@ pub(crate) struct Key {
     pub(crate) expires_ms: i64,
     pub(crate) used_ms: AtomicI64,
     pub(crate) version: i64,
-    pub(crate) caller: Caller,
 }
 
 impl Key {
-    /// The caller that a key is.
-    pub(crate) fn caller_of(
-        id: &str,
-        name: &str,
-        scopes: Permissions,
-        fleets: &[Arc<str>],
-        all_fleets: bool,
-    ) -> Caller {
-        Caller::new(Principal {
-            subject: format!("key/{id}"),
-            name: name.to_owned(),
-            role: Role::Integration,
-            may: scopes,
-            reach: if all_fleets { Reach::All } else { Reach::Fleets(fleets.into()) },
-            asset: None,
-            customer_id: None,
-            session: None,
+    /// For the audit: `key/k-…`.
+    pub(crate) fn subject(&self) -> String {
+        format!("{BY_KEY}{}", self.id)
+    }
+
+    /// The caller that it is within `rights`, those that its maker has by now; none where nothing of it is left.
+    pub(crate) fn caller(&self, rights: &Rights) -> Option<Caller> {
+        let may = self.scopes.intersection(rights.may);
+        let reach = match (self.all_fleets, &rights.reach) {
+            (_, Reach::Own) => return None,
+            (true, reach) => reach.clone(),
+            (false, Reach::All) => Reach::Fleets(self.fleets.as_slice().into()),
+            (false, Reach::Fleets(his)) => {
+                Reach::Fleets(self.fleets.iter().filter(|fleet| his.contains(fleet)).cloned().collect())
+            }
+        };
+        let is_empty = may == Permissions::NONE || matches!(&reach, Reach::Fleets(fleets) if fleets.is_empty());
+        (!is_empty).then(|| {
+            Caller::new(Principal {
+                subject: self.subject(),
+                name: self.name.clone(),
+                role: Role::Integration,
+                may,
+                reach,
+                asset: None,
+                customer_id: None,
+                session: None,
+            })
         })
     }
 
@@ -147,7 +171,6 @@ impl Key {
         Key {
             id: self.id.clone(),
             name: self.name.clone(),
-            caller: Key::caller_of(&self.id, &self.name, self.scopes, &fleets, self.all_fleets),
             fleets,
             created_by: self.created_by.clone(),
             used_ms: AtomicI64::new(self.used_ms.load(Ordering::Relaxed)),
@@ -166,6 +189,30 @@ impl Key {
             "id": &*self.id, "name": self.name, "scopes": names_of(self.scopes), "fleets": texts(&self.fleets),
             "all_fleets": self.all_fleets, "created_by": self.created_by, "expires_ms": self.expires_ms,
         })
+    }
+}
+
+/// What somebody may give, by what he has himself.
+#[derive(Debug, Clone)]
+pub(crate) struct Rights {
+    pub(crate) may: Permissions,
+    pub(crate) reach: Reach,
+}
+
+impl Rights {
+    /// No bound: of who is no user and no key, but the node itself.
+    pub(crate) const ALL: Rights = Rights { may: Permissions::ALL, reach: Reach::All };
+
+    /// Those of a user; none of one who may not log in, and none that a key could have of one whose role is about one kind
+    /// of asset: a key is about all.
+    pub(crate) fn of_user(user: &User) -> Option<Rights> {
+        let gives = !user.disabled && user.role.only_kind().is_none();
+        gives.then(|| Rights { may: user.role.permissions(), reach: user.reach() })
+    }
+
+    /// Those of a key.
+    pub(crate) fn of_key(caller: &Caller) -> Rights {
+        Rights { may: caller.may, reach: caller.reach.clone() }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::people::time_text;
 use crate::rows::{certificate_of, some};
 use crate::{Auth, memory::Login};
-use drover_access::{Caller, Principal, Until};
+use drover_access::{Caller, Until};
 use drover_answer::now_ms;
 use serde::Serialize;
 use std::sync::atomic::Ordering;
@@ -61,12 +61,15 @@ impl Auth {
     }
 
     /// True while the access by which somebody came is good: for connections that stay open.
-    pub fn is_live(&self, principal: &Principal) -> bool {
-        if self.0.settings.dev && principal.subject == "dev" {
+    pub fn is_live(&self, caller: &Caller) -> bool {
+        if self.0.settings.dev && caller.subject == "dev" {
             return true;
         }
-        let session = principal.session.as_deref().unwrap_or_default();
+        let session = caller.session.as_deref().unwrap_or_default();
         let now = now_ms();
+        if caller.ends_ms().is_some_and(|ends_ms| ends_ms <= now) {
+            return false;
+        }
         if let Some((serial, expires_ms)) = certificate_of(session) {
             return expires_ms > now && !self.0.authority.revoked(serial);
         }
@@ -74,10 +77,10 @@ impl Auth {
         if let Some(token) = session.strip_prefix(crate::rows::BY_TOKEN) {
             return memory.tokens.get(token).is_some_and(|token| !token.is_over(now));
         }
-        if let Some(key) = principal.subject.strip_prefix("key/") {
-            return memory.keys.get(key).is_some_and(|key| !key.is_over(now) && *key.caller == *principal);
+        if let Some(key) = caller.subject.strip_prefix("key/") {
+            return memory.by_key(key, now).is_some_and(|(_, by_key)| **by_key == **caller);
         }
-        memory.login(session, now).is_some_and(|login| *login.caller == *principal)
+        memory.login(session, now).is_some_and(|login| *login.caller == **caller)
     }
 
     /// What resolves when the access by which somebody came ends.
@@ -120,9 +123,10 @@ async fn wait_for_end(auth: Auth, caller: Caller) {
     }
 }
 
-/// Whatever runs out in memory is told of. Of a certificate nothing but the clock says so: it is looked for then.
+/// Whatever runs out in memory is told of. Of a cookie and a certificate nothing but the clock says so: it is looked for
+/// then.
 fn look_after(caller: &Caller) -> Duration {
-    let expires_ms = caller.session.as_deref().and_then(certificate_of).map(|(_, expires_ms)| expires_ms);
-    let left_ms = expires_ms.map(|expires_ms| expires_ms.saturating_sub(now_ms()).max(1));
+    let of_certificate = || caller.session.as_deref().and_then(certificate_of).map(|(_, expires_ms)| expires_ms);
+    let left_ms = caller.ends_ms().or_else(of_certificate).map(|expires_ms| expires_ms.saturating_sub(now_ms()).max(1));
     left_ms.map_or(LOOK_EVERY, |ms| Duration::from_millis(ms.unsigned_abs()).min(LOOK_EVERY))
 }

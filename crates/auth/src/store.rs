@@ -6,7 +6,7 @@
 
 use crate::error::Error;
 use crate::memory::Row;
-use crate::rows::{self, Key, Session, Token, User};
+use crate::rows::{self, Key, Session, Token, Unread, User};
 use crate::secrets::{Digest, read_digest, write_digest};
 use drover_access::{Permission, Permissions, Role};
 use drover_model::Kind;
@@ -193,19 +193,30 @@ pub(crate) fn person(id: &str) -> String {
 }
 
 fn user(id: &str, row: &AnyRow, vault: &Vault) -> Result<User, Error> {
-    let open = |place: &str, column: &str| -> Result<String, Error> {
+    let mut unread = Unread::default();
+    let open = |place: &str, column: &str, unread: &mut String| -> Result<String, Error> {
         let sealed: String = row.try_get(column)?;
         if sealed.is_empty() {
             return Ok(sealed);
         }
-        Ok(vault.open_sealed(&person(id), place, &sealed)?.unwrap_or_default())
+        match vault.open_sealed(&person(id), place, &sealed) {
+            Ok(opened) => Ok(opened.unwrap_or_default()),
+            Err(error) => {
+                tracing::error!(user = id, place, %error, "a user cannot be read, and is taken as disabled");
+                *unread = sealed;
+                Ok(String::new())
+            }
+        }
     };
+    let email = open(EMAIL, "email", &mut unread.email)?;
+    let name = open(NAME, "name", &mut unread.name)?;
+    let totp_secret = open(TOTP, "totp_secret", &mut unread.totp_secret)?;
     let role: String = row.try_get("role")?;
     Ok(User {
         id: id.into(),
-        email: open(EMAIL, "email")?,
+        email,
         email_blind: row.try_get("email_blind")?,
-        name: open(NAME, "name")?,
+        name,
         role: Role::parse(&role).ok_or_else(|| Error::Row(format!("the user {id} has the role {role}")))?,
         fleets: list(row, "fleets")?.into_iter().map(Into::into).collect(),
         all_fleets: flag(row, "all_fleets")?,
@@ -213,15 +224,16 @@ fn user(id: &str, row: &AnyRow, vault: &Vault) -> Result<User, Error> {
         customer_id: row.try_get("customer_id")?,
         password_hash: row.try_get("password_hash")?,
         must_change_password: flag(row, "must_change_password")?,
-        totp_secret: open(TOTP, "totp_secret")?,
+        totp_secret,
         totp_on: flag(row, "totp_on")?,
         totp_last_step: row.try_get("totp_last_step")?,
         recovery: list(row, "recovery")?,
         // Who was erased and came back with an older database opens nothing.
-        disabled: flag(row, "disabled")? || vault.is_erased(&person(id)),
+        disabled: flag(row, "disabled")? || vault.is_erased(&person(id)) || unread != Unread::default(),
         created_ms: row.try_get("created_ms")?,
         updated_ms: row.try_get("updated_ms")?,
         version: row.try_get("version")?,
+        unread,
     })
 }
 
@@ -246,16 +258,14 @@ fn key(id: &str, row: &AnyRow) -> Result<Key, Error> {
     // A scope that only a newer version knows allows nothing here.
     let scopes: Permissions = list(row, "scopes")?.iter().filter_map(|word| Permission::parse(word)).collect();
     let fleets: Vec<Arc<str>> = list(row, "fleets")?.into_iter().map(Into::into).collect();
-    let (name, all_fleets): (String, bool) = (row.try_get("name")?, flag(row, "all_fleets")?);
     Ok(Key {
-        caller: Key::caller_of(id, &name, scopes, &fleets, all_fleets),
         id: id.into(),
-        name,
+        name: row.try_get("name")?,
         secret: digest(row, "secret")?,
         old_secret: if old_until_ms > 0 { Some((digest(row, "old_secret")?, old_until_ms)) } else { None },
         scopes,
         fleets,
-        all_fleets,
+        all_fleets: flag(row, "all_fleets")?,
         created_by: row.try_get("created_by")?,
         created_ms: row.try_get("created_ms")?,
         expires_ms: row.try_get("expires_ms")?,
@@ -297,10 +307,12 @@ fn digest(row: &AnyRow, column: &str) -> Result<Digest, Error> {
 
 /// Writes a user, new or changed.
 pub(crate) async fn put_user(on: &mut AnyConnection, vault: &Vault, user: &User) -> Result<(), Error> {
-    let seal = |place: &str, plain: &str| match plain.is_empty() {
-        true => Ok(String::new()),
+    let seal = |place: &str, plain: &str, unread: &str| match plain.is_empty() {
+        true => Ok(unread.to_owned()),
         false => vault.seal(&person(&user.id), place, plain),
     };
+    // A second factor that was taken away is not needed any more, whether it could be read or not.
+    let unread_totp = if user.totp_on { &*user.unread.totp_secret } else { "" };
     sqlx::query(
         "INSERT INTO users (id, email, email_blind, name, role, fleets, all_fleets, driver_id, customer_id, \
          password_hash, must_change_password, totp_secret, totp_on, totp_last_step, recovery, disabled, created_ms, \
@@ -315,9 +327,9 @@ pub(crate) async fn put_user(on: &mut AnyConnection, vault: &Vault, user: &User)
          version = excluded.version",
     )
     .bind(&*user.id)
-    .bind(seal(EMAIL, &user.email)?)
+    .bind(seal(EMAIL, &user.email, &user.unread.email)?)
     .bind(&user.email_blind)
-    .bind(seal(NAME, &user.name)?)
+    .bind(seal(NAME, &user.name, &user.unread.name)?)
     .bind(user.role.name())
     .bind(json(&rows::texts(&user.fleets)))
     .bind(i64::from(user.all_fleets))
@@ -325,7 +337,7 @@ pub(crate) async fn put_user(on: &mut AnyConnection, vault: &Vault, user: &User)
     .bind(&user.customer_id)
     .bind(&user.password_hash)
     .bind(i64::from(user.must_change_password))
-    .bind(seal(TOTP, &user.totp_secret)?)
+    .bind(seal(TOTP, &user.totp_secret, unread_totp)?)
     .bind(i64::from(user.totp_on))
     .bind(user.totp_last_step)
     .bind(json(&user.recovery))

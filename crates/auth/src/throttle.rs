@@ -51,6 +51,8 @@ impl Throttle {
         }
         let new = Entry { failures: 0, last_ms: now_ms, before_ms: now_ms };
         let entry = entries.entry(self.seed.hash_one(who)).or_insert(new);
+        // A clock that was set back prolongs no wait.
+        (entry.last_ms, entry.before_ms) = (entry.last_ms.min(now_ms), entry.before_ms.min(now_ms));
         let failures = self.left_of(entry, now_ms);
         let wait_ms = entry.last_ms + self.wait_ms(failures) - now_ms;
         if wait_ms > 0 {
@@ -126,6 +128,16 @@ mod tests {
             }
         }
         assert_eq!(throttle.begin(&"alice", now), Err(900));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_prolongs_no_wait() {
+        let throttle = Throttle::new(5);
+        for _ in 0..5 {
+            throttle.begin(&"alice", 3_600_000_000).expect("quick");
+        }
+        assert_eq!(throttle.begin(&"alice", 0), Err(5));
+        assert_eq!(throttle.begin(&"alice", 5_000), Ok(()));
     }
 
     #[test]

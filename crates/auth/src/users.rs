@@ -5,7 +5,7 @@ use crate::people::{
     Created, MadeUser, NewUser, UserChange, UserView, checked_email, checked_fleets, checked_id, checked_name,
     is_whole, role_of,
 };
-use crate::rows::User;
+use crate::rows::{Unread, User};
 use crate::store::{self, EMAIL, What};
 use crate::work::{Noted, Work};
 use crate::{Auth, FirstAdmin, millis, password, secrets};
@@ -70,6 +70,7 @@ impl Auth {
             created_ms: now,
             updated_ms: now,
             version: 1,
+            unread: Unread::default(),
         };
         self.may_give(caller, &user)?;
         let password = secrets::one_time_password();
@@ -103,9 +104,7 @@ impl Auth {
     ) -> Result<UserView, Error> {
         let mut work = self.work().await?;
         let before = self.managed_user(&mut work, caller, id).await?;
-        if version.is_some_and(|version| version != before.version) {
-            return Err(Error::Stale { current: before.version });
-        }
+        same_version(&before, version)?;
         let after = self.changed(&before, change)?;
         self.may_give(caller, &after)?;
         if after.fleets != before.fleets {
@@ -124,10 +123,12 @@ impl Auth {
         Ok(UserView::from(&after))
     }
 
-    /// Removes a user, with all that he could log in by.
-    pub async fn remove_user(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+    /// Removes a user, with all that he could log in by; the keys that he made open nothing any more. `version` is the one
+    /// that the caller knows, where he says so.
+    pub async fn remove_user(&self, caller: &Caller, id: &str, version: Option<i64>) -> Result<(), Error> {
         let mut work = self.work().await?;
         let user = self.managed_user(&mut work, caller, id).await?;
+        same_version(&user, version)?;
         self.one_admin_is_left(&user, None)?;
         self.delete_user(&mut work, &user, &caller.subject).await?;
         work.commit().await
@@ -136,6 +137,21 @@ impl Auth {
     /// Removes the users who are this driver or customer, for when that person is erased; says how many. They stay
     /// erased: a backup brings nobody back who could log in, or who has a name.
     pub async fn forget_person(&self, actor: &str, kind: PersonKind, id: &str) -> Result<usize, Error> {
+        let users = self.remove_users_of(actor, kind, id, i64::MAX).await?;
+        for user in &users {
+            self.0.vault.erase(&store::person(&user.id))?;
+        }
+        Ok(users.len())
+    }
+
+    /// Removes the users made up to `until_ms` who are a driver or customer.
+    pub(crate) async fn remove_users_of(
+        &self,
+        actor: &str,
+        kind: PersonKind,
+        id: &str,
+        until_ms: i64,
+    ) -> Result<Vec<Arc<User>>, Error> {
         let mut work = self.work().await?;
         let users: Vec<Arc<User>> = {
             let memory = self.0.memory.read();
@@ -143,19 +159,17 @@ impl Auth {
                 PersonKind::Driver => user.role == Role::Driver && user.driver_id == id,
                 PersonKind::Customer => user.role == Role::Customer && user.customer_id == id,
             };
-            memory.users.values().filter(|user| is_it(user)).cloned().collect()
+            let goes = |user: &User| is_it(user) && user.created_ms <= until_ms;
+            memory.users.values().filter(|user| goes(user)).cloned().collect()
         };
         if users.is_empty() {
-            return Ok(0);
+            return Ok(users);
         }
         for user in &users {
             self.delete_user(&mut work, user, actor).await?;
         }
         work.commit().await?;
-        for user in &users {
-            self.0.vault.erase(&store::person(&user.id))?;
-        }
-        Ok(users.len())
+        Ok(users)
     }
 
     /// Gives a user a new password that he can log in by once. His sessions end.
@@ -286,10 +300,18 @@ impl Auth {
         if let Some(role) = change.role {
             user.role = role_of(&role)?;
         }
+        let says_reach = change.fleets.is_some() || change.all_fleets.is_some();
+        let is_demoted = before.role == Role::SystemAdmin && user.role != Role::SystemAdmin;
+        if is_demoted && !says_reach {
+            let message = "who is no System Admin any more does not reach all fleets by himself: say which he reaches";
+            return Err(Error::invalid("fleets", message));
+        }
+        // Whoever names fleets means these, not all.
+        let keeps_all = user.all_fleets && change.fleets.is_none();
+        user.all_fleets = change.all_fleets.unwrap_or(keeps_all || user.role == Role::SystemAdmin);
         if let Some(fleets) = change.fleets {
             user.fleets = checked_fleets(fleets)?;
         }
-        user.all_fleets = change.all_fleets.unwrap_or(user.all_fleets || user.role == Role::SystemAdmin);
         if change.driver_id.is_some() {
             user.driver_id = checked_id("driver_id", change.driver_id)?;
         }
@@ -382,6 +404,7 @@ impl Auth {
             created_ms: now,
             updated_ms: now,
             version: 1,
+            unread: Unread::default(),
         };
         let mut work = self.work().await?;
         // Another node may have been quicker; its users are in memory now.
@@ -440,6 +463,13 @@ pub(crate) async fn fleets_exist(work: &mut Work<'_>, fleets: &[Arc<str>]) -> Re
 /// Whose fleets are all within reach is seen.
 pub(crate) fn sees_fleets(caller: &Caller, fleets: &[Arc<str>], all_fleets: bool) -> bool {
     may_give_fleets(caller, fleets, all_fleets).is_ok()
+}
+
+fn same_version(user: &User, version: Option<i64>) -> Result<(), Error> {
+    match version.is_none_or(|version| version == user.version) {
+        true => Ok(()),
+        false => Err(Error::Stale { current: user.version }),
+    }
 }
 
 fn sees(caller: &Caller, user: &User) -> bool {

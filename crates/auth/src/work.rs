@@ -1,5 +1,5 @@
 //! One change of identities: a transaction that says at its end what it touched, and takes the touched records up into
-//! memory once they are durable. And the follower of other nodes' changes.
+//! memory once they are durable. And the follower of what other hands change, or an older copy of the database brings.
 
 use crate::error::Error;
 use crate::memory::{Ended, Row};
@@ -122,7 +122,7 @@ impl Shared {
         let mut ended = Vec::new();
         {
             let mut memory = self.memory.write();
-            rows.into_iter().for_each(|row| memory.apply(row, &mut ended));
+            memory.apply(rows, &mut ended);
         }
         self.tell(ended);
     }
@@ -162,7 +162,7 @@ pub(crate) async fn read_everything(shared: &Shared, on: &mut AnyConnection) -> 
     Ok(())
 }
 
-/// Follows other nodes, ends what has ended by itself, and writes when keys were used, for as long as anybody has the
+/// Follows what others change, ends what has ended by itself, and writes when keys were used, for as long as anybody has the
 /// identities open.
 pub(crate) async fn upkeep(shared: std::sync::Weak<Shared>) {
     let mut ticks = tokio::time::interval(SWEEP);

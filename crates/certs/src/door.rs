@@ -3,6 +3,7 @@
 
 use crate::certificate::ACME_TLS;
 use crate::held::Held;
+use crate::places::{Place, Places};
 use crate::tls::ServerTls;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
@@ -48,13 +49,23 @@ impl Connected<IncomingStream<'_, Door>> for Peer {
 pub struct Door {
     listener: TcpListener,
     tls: Option<ServerTls>,
-    handshakes: JoinSet<Option<(Socket, Peer)>>,
+    places: Option<Places>,
+    handshakes: JoinSet<Option<Arrival>>,
 }
+
+/// A connection that is ready for use, with the place that it takes where those are counted.
+pub(crate) type Arrival = (Socket, Peer, Option<Place>);
 
 impl Door {
     /// A door at this socket; without TLS everything goes in the clear.
     pub fn new(listener: TcpListener, tls: Option<ServerTls>) -> Door {
-        Door { listener, tls, handshakes: JoinSet::new() }
+        Door { listener, tls, places: None, handshakes: JoinSet::new() }
+    }
+
+    /// The same with room for so many connections, handshakes among them. For a [`crate::HttpDoor`]: its connections hold
+    /// their places as long as they live.
+    pub fn with_room(self, places: Places) -> Door {
+        Door { places: Some(places), ..self }
     }
 
     /// Where it is.
@@ -64,6 +75,12 @@ impl Door {
 
     /// The next connection that is ready for use. May be dropped and called again: nothing is lost.
     pub async fn accept(&mut self) -> (Socket, Peer) {
+        let (socket, peer, _) = self.arrival().await;
+        (socket, peer)
+    }
+
+    /// The same with its place.
+    pub(crate) async fn arrival(&mut self) -> Arrival {
         loop {
             tokio::select! {
                 Some(done) = self.handshakes.join_next() => {
@@ -86,22 +103,26 @@ impl Door {
         }
     }
 
-    fn take(&mut self, stream: TcpStream, address: SocketAddr) -> Option<(Socket, Peer)> {
+    fn take(&mut self, stream: TcpStream, address: SocketAddr) -> Option<Arrival> {
+        let place = match &self.places {
+            Some(places) => Some(places.enter(address.ip())?),
+            None => None,
+        };
         // Small answers must not wait for more bytes to share a packet with.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY refused");
         }
         let Some(tls) = &self.tls else {
-            return Some((Socket::Plain(stream), Peer { address, certificate: None, is_secured: false }));
+            return Some((Socket::Plain(stream), Peer { address, certificate: None, is_secured: false }, place));
         };
-        self.handshakes.spawn(shake_hands(tls.clone(), stream, address));
+        self.handshakes.spawn(shake_hands(tls.clone(), stream, address, place));
         None
     }
 }
 
-async fn shake_hands(tls: ServerTls, stream: TcpStream, address: SocketAddr) -> Option<(Socket, Peer)> {
+async fn shake_hands(tls: ServerTls, stream: TcpStream, address: SocketAddr, place: Option<Place>) -> Option<Arrival> {
     match timeout(HANDSHAKE, tls.acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => secured(&tls, stream, address),
+        Ok(Ok(stream)) => secured(&tls, stream, address).map(|(socket, peer)| (socket, peer, place)),
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "a TLS handshake failed");
             None

@@ -1,12 +1,10 @@
 //! Commands that talk to a running node from outside, over its public doors.
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use drover_sim::replay::{ReplayOptions, replay as play};
 use drover_sim::send::Via;
 use drover_sim::simulate::{SimulateOptions, simulate as load};
-use drover_sim::wire::http::HttpConnection;
-use drover_sim::wire::target::Target;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -16,8 +14,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::door::{Chosen, DoorArgs};
+use crate::node::{Client, NodeArgs, Refusal, answered};
 
-pub const NODE: &str = "http://127.0.0.1:8080";
 /// How often progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 /// For terminals.
@@ -130,9 +128,8 @@ impl Format {
 pub struct SqlArgs {
     /// One SELECT, WITH, EXPLAIN, SHOW TABLES or DESCRIBE
     sql: String,
-    /// The node
-    #[arg(long, default_value = NODE)]
-    url: String,
+    #[command(flatten)]
+    node: NodeArgs,
     /// How to print the rows; Parquet goes to a file by >
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -154,26 +151,21 @@ pub enum RejectsCommand {
 
 #[derive(Debug, Args)]
 pub struct RejectsArgs {
-    /// The node
-    #[arg(long, default_value = NODE)]
-    url: String,
+    #[command(flatten)]
+    node: NodeArgs,
     /// First position to show
     #[arg(long, default_value_t = 1)]
     from: u64,
-}
-
-/// The credential of whoever runs a command: an API key or token in DROVER_TOKEN.
-pub fn token() -> Option<String> {
-    std::env::var("DROVER_TOKEN").ok().filter(|token| !token.is_empty())
 }
 
 /// Plays traces.
 pub async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     ensure!(args.speed >= 0.0 && args.speed.is_finite(), "--speed is {}; allowed is 0 or more", args.speed);
     let Chosen { via, url, mqtt } = args.door.choose(Via::Http)?;
+    let token = args.door.who.credential(&url).await?;
     let mut options = ReplayOptions::new(args.files, url);
     (options.via, options.mqtt) = (via, mqtt);
-    options.token = token();
+    (options.token, options.ca) = (token, args.door.who.ca);
     options.speed = args.speed;
     options.keep_times = args.keep_times;
     options.batch = args.batch;
@@ -183,9 +175,10 @@ pub async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
 /// Loads a node.
 pub async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
     let Chosen { via, url, mqtt } = args.door.choose(Via::WebSocket)?;
+    let token = args.door.who.credential(&url).await?;
     let mut options = SimulateOptions::new(url);
     (options.via, options.mqtt) = (via, mqtt);
-    options.token = token();
+    (options.token, options.ca) = (token, args.door.who.ca);
     options.watch_url = args.watch_url;
     options.drivers = args.drivers;
     options.stations = args.stations;
@@ -225,45 +218,42 @@ fn print(summary: &(impl Serialize + Display), json: bool) -> anyhow::Result<()>
 
 /// Asks history in SQL and prints the rows.
 pub async fn sql(args: SqlArgs) -> anyhow::Result<()> {
-    let target = Target::parse(&args.url, crate::client::token())?;
-    let mut node = HttpConnection::connect(&target).await?;
+    let client = args.node.open().await?;
+    let mut node = client.connect().await?;
     let width = std::env::var("COLUMNS").ok().and_then(|text| text.parse::<usize>().ok());
     let body = json!({"sql": args.sql, "limit": args.limit, "timeout_s": args.timeout, "width": width}).to_string();
     let accept = args.format.content_type();
     let answer = node.post_for("/api/v1/sql", accept, "application/json", body.as_bytes());
     let answer = tokio::select! {
         answer = answer => answer?,
-        never = show_progress(&target, &args.sql) => match never {},
+        never = show_progress(&client, &args.sql) => match never {},
     };
     if std::io::stderr().is_terminal() {
         eprint!("{CLEAR_LINE}");
     }
     if answer.status != 200 {
-        let envelope: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let said = envelope["error"]["message"].as_str().map(str::to_owned);
-        bail!("{}", said.unwrap_or_else(|| String::from_utf8_lossy(&answer.body).into_owned()));
+        return Err(Refusal::of(&answer).into());
     }
     let mut out = std::io::stdout().lock();
     out.write_all(&answer.body).and_then(|()| out.flush()).context("cannot print the rows")
 }
 
 /// Shows on a terminal how far the query is, until dropped.
-async fn show_progress(target: &Target, sql: &str) -> Infallible {
+async fn show_progress(client: &Client, sql: &str) -> Infallible {
     if !std::io::stderr().is_terminal() {
         std::future::pending::<()>().await;
     }
     loop {
         tokio::time::sleep(PROGRESS_INTERVAL).await;
         // What is wrong with the node, the query itself will say.
-        if let Ok(Some(line)) = progress(target, sql).await {
+        if let Ok(Some(line)) = progress(client, sql).await {
             eprint!("{CLEAR_LINE}{line}");
         }
     }
 }
 
-async fn progress(target: &Target, sql: &str) -> anyhow::Result<Option<String>> {
-    let answer = HttpConnection::connect(target).await?.get("/api/v1/sql").await?;
-    let running: Value = serde_json::from_slice(&answer.body)?;
+async fn progress(client: &Client, sql: &str) -> anyhow::Result<Option<String>> {
+    let running = client.get("/api/v1/sql").await?;
     let mine = running["queries"].as_array().and_then(|queries| queries.iter().rev().find(|query| query["sql"] == sql));
     Ok(mine.map(|query| {
         let number = |name: &str| query[name].as_f64().unwrap_or_default();
@@ -280,13 +270,11 @@ pub async fn rejects(command: RejectsCommand) -> anyhow::Result<()> {
         RejectsCommand::List(args) => (args, false),
         RejectsCommand::Export(args) => (args, true),
     };
-    let target = Target::parse(&args.url, crate::client::token())?;
-    let mut node = HttpConnection::connect(&target).await?;
+    let mut node = args.node.open().await?.connect().await?;
     let mut from = args.from;
     loop {
-        let answer = node.get(&format!("/api/v1/rejects?from={from}&limit=1000")).await?;
-        ensure!(answer.status == 200, "the node answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
-        let page: RejectsPage = serde_json::from_slice(&answer.body).context("the node's answer")?;
+        let answer = answered(node.get(&format!("/api/v1/rejects?from={from}&limit=1000")).await?)?;
+        let page: RejectsPage = serde_json::from_value(answer).context("the node's answer")?;
         if page.rejects.is_empty() {
             return Ok(());
         }

@@ -1,12 +1,9 @@
 //! `drover dlq`: dead letters of a running node. Looks at them, has them retried, drops them.
 
-use crate::client::NODE;
-use crate::import::{encoded, json};
+use crate::node::{NodeArgs, answered, encoded};
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use drover_model::format_time;
-use drover_sim::wire::http::HttpConnection;
-use drover_sim::wire::target::Target;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::Write;
@@ -39,9 +36,8 @@ pub struct ListArgs {
     /// Letters at most
     #[arg(long, default_value_t = 100, value_name = "N")]
     limit: usize,
-    /// The node
-    #[arg(long, default_value = NODE)]
-    url: String,
+    #[command(flatten)]
+    node: NodeArgs,
     /// Print one JSON object per line
     #[arg(long)]
     json: bool,
@@ -55,9 +51,8 @@ pub struct ShowArgs {
     /// Print what was being processed instead, byte by byte; to a file by >
     #[arg(long, conflicts_with = "json")]
     original: bool,
-    /// The node
-    #[arg(long, default_value = NODE)]
-    url: String,
+    #[command(flatten)]
+    node: NodeArgs,
     /// Print the letter as JSON
     #[arg(long)]
     json: bool,
@@ -76,9 +71,8 @@ pub struct RetryArgs {
     /// With --all: only letters of this source
     #[arg(long, value_name = "NAME", requires = "all", conflicts_with = "ids")]
     source: Option<String>,
-    /// The node
-    #[arg(long, default_value = NODE)]
-    url: String,
+    #[command(flatten)]
+    node: NodeArgs,
     /// Print what came of it as JSON, one object per letter, or one for --all
     #[arg(long)]
     json: bool,
@@ -100,9 +94,8 @@ pub struct DropArgs {
     /// With --all: yes, for good
     #[arg(long)]
     yes: bool,
-    /// The node
-    #[arg(long, default_value = NODE)]
-    url: String,
+    #[command(flatten)]
+    node: NodeArgs,
 }
 
 /// Looks at dead letters, has them retried, drops them.
@@ -119,18 +112,14 @@ pub async fn dlq(command: DlqCommand) -> anyhow::Result<()> {
     }
 }
 
-async fn connect(url: &str) -> anyhow::Result<HttpConnection> {
-    Ok(HttpConnection::connect(&Target::parse(url, crate::client::token())?).await?)
-}
-
 async fn list(args: ListArgs) -> anyhow::Result<()> {
-    let mut node = connect(&args.url).await?;
+    let mut node = args.node.open().await?.connect().await?;
     let source = of_source(args.source.as_deref());
     let (mut left, mut before) = (args.limit, String::new());
     let now = now_ms();
     while left > 0 {
         let limit = left.min(PAGE_LETTERS);
-        let page = json(node.get(&format!("/api/v1/dead-letters?limit={limit}{source}{before}")).await?)?;
+        let page = answered(node.get(&format!("/api/v1/dead-letters?limit={limit}{source}{before}")).await?)?;
         let letters = page["dead_letters"].as_array().context("the node's answer lists no letters")?;
         if left == args.limit && !args.json {
             println!("{}", if letters.is_empty() { "no dead letters".into() } else { heading() });
@@ -187,17 +176,17 @@ fn now_ms() -> i64 {
 }
 
 async fn show(args: ShowArgs) -> anyhow::Result<()> {
-    let mut node = connect(&args.url).await?;
+    let mut node = args.node.open().await?.connect().await?;
     let address = format!("/api/v1/dead-letters/{}", args.id);
     if args.original {
         let answer = node.get(&format!("{address}/original")).await?;
         if answer.status != 200 {
-            return json(answer).map(drop);
+            return answered(answer).map(drop);
         }
         let mut out = std::io::stdout().lock();
         return out.write_all(&answer.body).and_then(|()| out.flush()).context("cannot print the original");
     }
-    let letter = json(node.get(&address).await?)?;
+    let letter = answered(node.get(&address).await?)?;
     println!("{}", if args.json { letter.to_string() } else { described(&letter) });
     Ok(())
 }
@@ -235,11 +224,11 @@ fn described(letter: &Value) -> String {
 
 /// Goes on past letters that fail again, or that are not there any more.
 async fn retry(args: RetryArgs) -> anyhow::Result<()> {
-    let mut node = connect(&args.url).await?;
+    let mut node = args.node.open().await?.connect().await?;
     let mut failed = 0;
     for id in &args.ids {
         let answer = node.post(&format!("/api/v1/dead-letters/{id}/retry"), "application/json", b"").await?;
-        match json(answer) {
+        match answered(answer) {
             Ok(came) => {
                 failed += usize::from(came["done"] != true);
                 println!("{}", if args.json { came.to_string() } else { outcome(*id, &came) });
@@ -282,9 +271,9 @@ impl Summary {
 }
 
 async fn retry_all(args: RetryArgs) -> anyhow::Result<()> {
-    let mut node = connect(&args.url).await?;
+    let mut node = args.node.open().await?.connect().await?;
     let source = of_source(args.source.as_deref());
-    let newest = json(node.get(&format!("/api/v1/dead-letters?limit=1{source}")).await?)?;
+    let newest = answered(node.get(&format!("/api/v1/dead-letters?limit=1{source}")).await?)?;
     let mut summary = Summary::default();
     if let Some(newest) = newest["dead_letters"][0]["id"].as_u64() {
         // Letters that come meanwhile, as from work that fails once more, are for the next time.
@@ -292,7 +281,7 @@ async fn retry_all(args: RetryArgs) -> anyhow::Result<()> {
         let mut after = String::new();
         loop {
             let address = format!("/api/v1/dead-letters/retry?{which}{after}");
-            let batch = json(node.post(&address, "application/json", b"").await?)?;
+            let batch = answered(node.post(&address, "application/json", b"").await?)?;
             summary.add(&batch);
             match batch["next"].as_u64() {
                 Some(next) => after = format!("&after={next}"),
@@ -317,10 +306,10 @@ async fn retry_all(args: RetryArgs) -> anyhow::Result<()> {
 
 /// Goes on past letters that are not there any more.
 async fn drop_some(args: &DropArgs) -> anyhow::Result<()> {
-    let mut node = connect(&args.url).await?;
+    let mut node = args.node.open().await?.connect().await?;
     let mut failed = 0;
     for id in &args.ids {
-        match json(node.delete(&format!("/api/v1/dead-letters/{id}")).await?) {
+        match answered(node.delete(&format!("/api/v1/dead-letters/{id}")).await?) {
             Ok(_) => println!("letter {id}: dropped"),
             Err(error) => {
                 failed += 1;
@@ -334,9 +323,9 @@ async fn drop_some(args: &DropArgs) -> anyhow::Result<()> {
 
 async fn drop_all(source: &str, args: &DropArgs) -> anyhow::Result<()> {
     ensure!(args.yes, "this drops all letters of {source} for good; look at them first, then add --yes");
-    let mut node = connect(&args.url).await?;
+    let mut node = args.node.open().await?.connect().await?;
     let answer = node.delete(&format!("/api/v1/dead-letters?source={}", encoded(source))).await?;
-    println!("{} letters of {source} dropped", json(answer)?["dropped"]);
+    println!("{} letters of {source} dropped", answered(answer)?["dropped"]);
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub struct DoctorArgs {
     json: bool,
 }
 
-/// Checks logs, history and audit of a data folder.
+/// Checks logs, history, registry and audit of a data folder.
 pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
     let flags = Flags { data: args.data.clone(), ..Flags::default() };
     let config = Config::read(args.config.as_deref(), &flags)?;
@@ -42,7 +42,7 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
     match findings.len() {
         0 if args.json => Ok(()),
         0 => {
-            println!("logs, history and audit in {} are as they should be", config.data.display());
+            println!("logs, history, registry and audit in {} are as they should be", config.data.display());
             Ok(())
         }
         1 => bail!("1 thing is wrong"),

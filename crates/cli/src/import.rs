@@ -1,13 +1,12 @@
 //! `drover import`: hands files to a running node, or to one that it starts for them on a data folder, and follows
 //! their jobs to the end. Interrupted, the same command finds the job of each file again and goes on.
 
-use crate::client::NODE;
+use crate::node::{Client, NodeArgs, Refusal, answered, encoded};
 use crate::serve::start_logging;
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::Args;
 use drover_node::{Config, Flags, Node};
-use drover_sim::wire::http::{HttpAnswer, HttpConnection};
-use drover_sim::wire::target::Target;
+use drover_sim::wire::http::HttpConnection;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
@@ -34,11 +33,10 @@ pub struct ImportArgs {
     /// Files; each is a job of its own
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The node
-    #[arg(long, default_value = NODE, conflicts_with = "data")]
-    url: String,
+    #[command(flatten)]
+    node: NodeArgs,
     /// Import into this data folder, without a running node
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "log_in_as", "ca"])]
     data: Option<PathBuf>,
     /// A profile to start from: capmetro, twizy, or one of the node's configuration
     #[arg(long, value_name = "NAME")]
@@ -101,11 +99,11 @@ fn is_zero(count: &u64) -> bool {
 /// Imports.
 pub async fn import(args: ImportArgs) -> anyhow::Result<()> {
     match args.data.clone() {
-        None => import_into(&args.url.clone(), args).await,
+        None => import_into(&args.node.open().await?, &args).await,
         Some(data) => {
             start_logging(false, "warn");
             let local = LocalNode::start(data).await?;
-            let done = import_into(&local.url, args).await;
+            let done = import_into(&Client::anonymous(&local.url)?, &args).await;
             local.stop().await?;
             done
         }
@@ -138,26 +136,25 @@ impl LocalNode {
     }
 }
 
-async fn import_into(url: &str, args: ImportArgs) -> anyhow::Result<()> {
-    let target = Target::parse(url, crate::client::token())?;
-    let said = query(&args)?;
+async fn import_into(client: &Client, args: &ImportArgs) -> anyhow::Result<()> {
+    let said = query(args)?;
     let started = Instant::now();
     let mut summary = Summary::default();
     let mut failed = Vec::new();
     let mut rejects = args.rejects.as_deref().map(RejectsFile::create).transpose()?;
     for file in &args.files {
-        let job = import_file(&target, file, &said).await.with_context(|| file.display().to_string())?;
+        let job = import_file(client, file, &said).await.with_context(|| file.display().to_string())?;
         summary.add(&job);
         if job["state"] != "done" {
             failed.push(format!("{}: {}", file.display(), job["error"].as_str().unwrap_or("it was stopped")));
         }
         if let Some(rejects) = &mut rejects {
-            rejects.add(&target, file, &job).await?;
+            rejects.add(client, file, &job).await?;
         }
     }
     summary.seconds = started.elapsed().as_secs_f64();
     summary.rows_per_second = (summary.rows as f64 / summary.seconds).round();
-    summary.print(args.json)?;
+    summary.print(args)?;
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
 }
@@ -185,29 +182,20 @@ fn query(args: &ImportArgs) -> anyhow::Result<String> {
     Ok(said.into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", encoded(value?)))).collect())
 }
 
-/// Percent-encoded for a query.
-pub(crate) fn encoded(text: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(byte).collect()
-}
-
 /// Finds the file's unfinished job, or sends the file; then follows the job to its end.
-async fn import_file(target: &Target, path: &Path, said: &str) -> anyhow::Result<Value> {
+async fn import_file(client: &Client, path: &Path, said: &str) -> anyhow::Result<Value> {
     let mut file = File::open(path)?;
     ensure!(file.metadata()?.is_file(), "not a file");
     let mark = encoded(&mark(&mut file, said)?);
     let bar = progress();
-    let mut connection = HttpConnection::connect(target).await?;
-    let known = json(connection.get(&format!("/api/v1/imports?fingerprint={mark}&limit=1000")).await?)?;
+    let mut connection = client.connect().await?;
+    let known = answered(connection.get(&format!("/api/v1/imports?fingerprint={mark}&limit=1000")).await?)?;
     let job = match known["imports"].as_array().and_then(|jobs| jobs.last()) {
         Some(job) => job.clone(),
         None => send(&mut connection, &mut file, path, &format!("{said}&fingerprint={mark}"), &bar).await?,
     };
     let id = job["id"].as_u64().context("the node's answer names no job")?;
-    let job = follow(target, id, &bar).await?;
+    let job = follow(client, id, &bar).await?;
     bar.finish_and_clear();
     Ok(job)
 }
@@ -241,14 +229,14 @@ async fn send(
     bar.set_length(length);
     bar.set_message("sending");
     let address = format!("/api/v1/imports?name={}{said}", encoded(&name));
-    json(connection.post_from(&address, file, length, |sent| bar.set_position(sent)).await?)
+    answered(connection.post_from(&address, file, length, |sent| bar.set_position(sent)).await?)
 }
 
 /// Asks how far the job is until it is over. A node that goes away is waited for.
-async fn follow(target: &Target, id: u64, bar: &ProgressBar) -> anyhow::Result<Value> {
+async fn follow(client: &Client, id: u64, bar: &ProgressBar) -> anyhow::Result<Value> {
     let (mut look, mut seen) = (LOOK_FIRST, Instant::now());
     loop {
-        match ask(target, id).await {
+        match client.get(&format!("/api/v1/imports/{id}")).await {
             Ok(job) => {
                 seen = Instant::now();
                 bar.set_length(job["bytes"].as_u64().unwrap_or_default());
@@ -259,6 +247,10 @@ async fn follow(target: &Target, id: u64, bar: &ProgressBar) -> anyhow::Result<V
                     return Ok(job);
                 }
             }
+            // The job belongs to the node: it goes on without who began it.
+            Err(error) if error.downcast_ref::<Refusal>().is_some_and(|refusal| refusal.status == 401) => {
+                return Err(error.context(format!("job {id} goes on in the node, and cannot be followed any more")));
+            }
             Err(error) if seen.elapsed() > PATIENCE => {
                 return Err(error.context(format!("the node is away; job {id} goes on when it is back")));
             }
@@ -267,25 +259,6 @@ async fn follow(target: &Target, id: u64, bar: &ProgressBar) -> anyhow::Result<V
         tokio::time::sleep(look).await;
         look = (look * 2).min(LOOK_LONGEST);
     }
-}
-
-async fn ask(target: &Target, id: u64) -> anyhow::Result<Value> {
-    json(HttpConnection::connect(target).await?.get(&format!("/api/v1/imports/{id}")).await?)
-}
-
-/// The answer's body, or what the node says is wrong.
-pub(crate) fn json(answer: HttpAnswer) -> anyhow::Result<Value> {
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    if !(200..300).contains(&answer.status) {
-        let said = |name: &str| body["error"][name].as_str().map(str::to_owned);
-        let message = said("message").unwrap_or_else(|| String::from_utf8_lossy(&answer.body).into_owned());
-        bail!(
-            "the node answered {}: {message}{}",
-            answer.status,
-            said("help").map_or(String::new(), |help| format!("; {help}"))
-        );
-    }
-    Ok(body)
 }
 
 /// On standard error, and only if that is a terminal.
@@ -308,9 +281,9 @@ impl RejectsFile {
         Ok(RejectsFile(file))
     }
 
-    async fn add(&mut self, target: &Target, path: &Path, job: &Value) -> anyhow::Result<()> {
+    async fn add(&mut self, client: &Client, path: &Path, job: &Value) -> anyhow::Result<()> {
         let address = format!("/api/v1/imports/{}/rejects", job["id"]);
-        let answer = HttpConnection::connect(target).await?.get(&address).await?;
+        let answer = client.connect().await?.get(&address).await?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().replace('"', "\"\"");
         let mut lines = String::new();
         // Messages have no line ends: one line is one row.
@@ -338,8 +311,8 @@ impl Summary {
         }
     }
 
-    fn print(&self, json: bool) -> anyhow::Result<()> {
-        if json {
+    fn print(&self, args: &ImportArgs) -> anyhow::Result<()> {
+        if args.json {
             println!("{}", serde_json::to_string(self)?);
             return Ok(());
         }
@@ -358,8 +331,8 @@ impl Summary {
         for (reason, count) in &self.rejected {
             println!("  rejected {reason}: {count}");
         }
-        for job in self.jobs.iter().filter(|_| *rejected_total > 0) {
-            println!("  GET /api/v1/imports/{job}/rejects lists them");
+        if *rejected_total > 0 && args.rejects.is_none() {
+            println!("  the same command with --rejects FILE writes each of them to a file, with its reason");
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod dlq;
 mod doctor;
 mod door;
 mod import;
+mod node;
 mod serve;
 mod vault;
 
@@ -76,19 +77,19 @@ async fn main() -> ExitCode {
         Command::Simulate(args) => client::simulate(args).await,
         Command::Sql(args) => client::sql(args).await,
         Command::Doctor(args) => doctor::doctor(&args).await,
-        Command::User(command) => tokio::task::block_in_place(|| admin::user(command)),
-        Command::Token(command) => tokio::task::block_in_place(|| admin::token(command)),
-        Command::Cert(command) => tokio::task::block_in_place(|| admin::cert(command)),
-        Command::Key(command) => tokio::task::block_in_place(|| admin::key(command)),
-        Command::Fleet(command) => tokio::task::block_in_place(|| admin::fleet(command)),
-        Command::Vault(command) => tokio::task::block_in_place(|| vault::vault(command)),
+        Command::User(command) => admin::user(command).await,
+        Command::Token(command) => admin::token(command).await,
+        Command::Cert(command) => admin::cert(command).await,
+        Command::Key(command) => admin::key(command).await,
+        Command::Fleet(command) => admin::fleet(command).await,
+        Command::Vault(command) => vault::vault(command).await,
         Command::Dlq(command) => dlq::dlq(command).await,
         Command::Rejects(command) => client::rejects(command).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("drover: {error:#}");
+            eprintln!("drover: {}", node::told(&error));
             ExitCode::FAILURE
         }
     }

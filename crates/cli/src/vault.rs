@@ -1,7 +1,8 @@
 //! `drover vault`: a running node's own keys, over its public API. For system administrators. (Keys of other systems are
 //! `drover key`, tokens of devices `drover token`.)
 
-use crate::admin::{Client, NodeArgs, text};
+use crate::admin::{AdminArgs, text};
+use crate::node::Client;
 use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ pub enum VaultCommand {
     /// Show the keys, without their secrets, and how far the sealing by a new one is
     Status {
         #[command(flatten)]
-        node: NodeArgs,
+        node: AdminArgs,
     },
     /// Change a key; nothing stops meanwhile
     Rotate {
@@ -26,12 +27,12 @@ pub enum VaultCommand {
         #[arg(long)]
         wait: bool,
         #[command(flatten)]
-        node: NodeArgs,
+        node: AdminArgs,
     },
     /// Forget the data keys that nothing is sealed by any more; older backups cannot be read by them again
     Retire {
         #[command(flatten)]
-        node: NodeArgs,
+        node: AdminArgs,
     },
 }
 
@@ -57,20 +58,20 @@ impl OwnKey {
 }
 
 /// The node's own keys.
-pub fn vault(command: VaultCommand) -> anyhow::Result<()> {
+pub async fn vault(command: VaultCommand) -> anyhow::Result<()> {
     match command {
-        VaultCommand::Status { node } => node.tell(&Client::open(&node)?.call("GET", "/api/v1/vault", None)?, status),
+        VaultCommand::Status { node } => node.tell(&node.open().await?.get("/api/v1/vault").await?, status),
         VaultCommand::Rotate { key, wait, node } => {
-            let client = Client::open(&node)?;
+            let client = node.open().await?;
             let body = json!({"key": key.word()});
-            let mut keys = client.call("POST", "/api/v1/vault/rotate", Some(&body))?;
+            let mut keys = client.post("/api/v1/vault/rotate", Some(&body)).await?;
             if wait && key == OwnKey::Data {
-                keys = wait_for_resealing(&client)?;
+                keys = wait_for_resealing(&client).await?;
             }
             node.tell(&keys, |keys| rotated(key, keys))
         }
         VaultCommand::Retire { node } => {
-            let done = Client::open(&node)?.call("POST", "/api/v1/vault/retire", None)?;
+            let done = node.open().await?.post("/api/v1/vault/retire", None).await?;
             node.tell(&done, |done| {
                 let (retired, stay) = (numbers(&done["retired"]), numbers(&done["in_use"]));
                 format!("retired: {retired}; in use: {stay}")
@@ -147,10 +148,10 @@ fn root(root: &Value) -> String {
     }
 }
 
-fn wait_for_resealing(client: &Client) -> anyhow::Result<Value> {
+async fn wait_for_resealing(client: &Client) -> anyhow::Result<Value> {
     let bar = indicatif::ProgressBar::new(0).with_message("sealing anew");
     loop {
-        let keys = client.call("GET", "/api/v1/vault", None)?;
+        let keys = client.get("/api/v1/vault").await?;
         if is_done(&keys) {
             bar.finish_and_clear();
             return Ok(keys);
@@ -160,6 +161,6 @@ fn wait_for_resealing(client: &Client) -> anyhow::Result<Value> {
         }
         bar.set_length(keys["resealing"]["rows"].as_u64().unwrap_or(0));
         bar.set_position(keys["resealing"]["looked_at"].as_u64().unwrap_or(0));
-        std::thread::sleep(ASK_EVERY);
+        tokio::time::sleep(ASK_EVERY).await;
     }
 }

@@ -6,18 +6,25 @@
 //! - write NULL into the statement instead of binding `None` for a number: PostgreSQL fixes a placeholder's type when it
 //!   first sees a statement, and a NULL does not tell it the right one;
 //! - every write that another may wait for goes through [`Database::begin`].
+//!
+//! Must always hold: nobody gets a connection that is still in somebody else's transaction.
 
+mod claim;
 mod error;
 mod migrate;
 mod transaction;
+mod whole;
 
 pub use error::Error;
 pub use migrate::Step;
 pub use transaction::Transaction;
+pub use whole::check_file;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyPool, Executor, Row};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Row};
+use sqlx_core::any::AnyTransactionManager;
+use sqlx_core::transaction::TransactionManager;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -49,7 +56,7 @@ pub struct Database {
     dialect: Dialect,
     /// SQLite has one writer: whoever writes waits here, fairly, and never meets a locked file.
     writer: Arc<tokio::sync::Mutex<()>>,
-    /// When it was last found away.
+    /// When a server was last found away. A file never is: each call may find it differently.
     away_since: Arc<parking_lot::Mutex<Option<Instant>>>,
 }
 
@@ -96,6 +103,16 @@ impl Database {
         begun.map_err(|error| self.noted(error))
     }
 
+    /// Keeps other nodes out for as long as this database, or a clone, is open: on `Ok` nobody else has claimed it. One that
+    /// is claimed already is waited for, for some seconds: a node that was killed lets go when its connection ends. Who
+    /// claims nothing is not held up, nor is anybody by SQLite, whose file is in a node's own folder.
+    pub async fn claim(&self) -> Result<(), Error> {
+        match self.dialect {
+            Dialect::Sqlite => Ok(()),
+            Dialect::Postgres => claim::claim(self).await,
+        }
+    }
+
     /// Brings the tables of `area` to the newest of `steps`. Several nodes may call it at once. Refuses tables that a newer
     /// program made, and steps that were changed after they were applied.
     pub async fn migrate(&self, area: &'static str, steps: &'static [Step]) -> Result<(), Error> {
@@ -136,7 +153,7 @@ impl Database {
     }
 
     fn noted(&self, error: Error) -> Error {
-        if error.away() {
+        if error.away() && self.dialect == Dialect::Postgres {
             *self.away_since.lock() = Some(Instant::now());
         }
         error
@@ -152,6 +169,7 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
     let pool = AnyPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .before_acquire(|connection, _| Box::pin(async move { Ok(is_free(connection).await) }))
         .after_connect(|connection, _| {
             Box::pin(async move {
                 // FULL: a commit is on the disk when it returns. What is taken out is overwritten, not only let go of.
@@ -170,6 +188,7 @@ async fn open_postgres(url: &str) -> Result<Database, Error> {
     let pool = AnyPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .after_connect(|connection, _| {
             Box::pin(async move {
                 // A node that vanished in a transaction must not hold up the others for long.
@@ -187,6 +206,19 @@ impl Database {
     fn new(pool: AnyPool, dialect: Dialect) -> Database {
         Database { pool, dialect, writer: Arc::default(), away_since: Arc::default() }
     }
+}
+
+/// Makes a connection good again whose driver believes that a transaction is open; false for one that is to be closed.
+/// SQLite takes a transaction back by itself when the disk is full, the `ROLLBACK` after it fails, and the driver would
+/// count on that transaction for ever. The pool asks after a ping, so that a rollback on its way has been done. It is not just
+/// closed: with the last connection SQLite's log would go, and a full disk may have no room for another.
+async fn is_free(connection: &mut AnyConnection) -> bool {
+    if !connection.is_in_transaction() {
+        return true;
+    }
+    // An error says that there is a transaction after all.
+    let _begun = connection.execute("BEGIN").await;
+    AnyTransactionManager::rollback(connection).await.is_ok() && !connection.is_in_transaction()
 }
 
 /// The file as an address: bytes that mean something in addresses are escaped.

@@ -124,6 +124,7 @@ async fn report_many(
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Page {
     from: Option<u64>,
     limit: Option<usize>,
@@ -150,8 +151,8 @@ async fn list_rejects(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<RejectsPage>, Problem> {
     let Query(page) = page?;
-    let from = page.from.unwrap_or(1);
-    let rejects = intake.list_rejects(from, page.limit.unwrap_or(100).min(1000)).map_err(|error| {
+    let (from, limit) = (page.from.unwrap_or(1), Problem::page_limit(page.limit, 100, 1000)?);
+    let rejects = intake.list_rejects(from, limit).map_err(|error| {
         Problem::new(
             ProblemKind::Unavailable,
             "storage_failed",

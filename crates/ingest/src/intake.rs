@@ -188,16 +188,18 @@ thread_local! {
 }
 
 impl Intake {
-    /// Joins admission and the reject store. `live_position` gives the last position that the live state has applied.
+    /// Joins admission and the reject store. `live_position` gives the last position that the live state has applied;
+    /// `per_second` is how many reports are taken in a second at most, 0 without a ceiling.
     pub fn new(
         admission: Arc<Admission>,
         log: Log,
         rejects: Rejects,
         live_position: impl Fn() -> Position + Send + Sync + 'static,
+        per_second: u32,
     ) -> Intake {
         let meters = Door::ALL.map(Meters::new);
         let end = log.clone();
-        let lanes = Lanes::new(move || (end.next_position() - 1, live_position()));
+        let lanes = Lanes::new(move || (end.next_position() - 1, live_position()), per_second);
         Intake(Arc::new(Inner { admission, log, rejects, lanes, meters }))
     }
 

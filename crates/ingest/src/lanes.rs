@@ -1,5 +1,5 @@
-//! Who goes first when more comes than the node can show live in time. Reports pass at once while few records are under
-//! way to the live state. Beyond that they wait here in two lanes, each in the order in which they came: those of assets
+//! Who goes first when more comes than the node can show live in time, or than it was told to take in a second. Reports
+//! pass at once while few records are under way to the live state and the ceiling, if there is one, is not reached. Beyond that they wait here in two lanes, each in the order in which they came: those of assets
 //! that move, and those that only say that an asset is idle. Moving ones go first, idle ones keep a share.
 //!
 //! Must always hold:
@@ -7,6 +7,7 @@
 //!   after a short pause, and nothing of theirs was taken;
 //! - the records under way stay below [`UNDER_WAY_MAX`] and what passes at the same moment, as long as the live state
 //!   goes on at all: one that stands still for [`STILL`] holds nobody up, since the log keeps everything for it;
+//! - no more than the ceiling passes in a second, but for one request's reports and what [`CREDIT`] allows at once;
 //! - while both lanes wait, one report in [`IDLE_SHARE`] that passes is idle.
 
 use drover_formats::Parsed;
@@ -36,6 +37,8 @@ const CROWDED_REPORTS: usize = WAITING_MAX_REPORTS / 4 * 3;
 const PAUSE: Duration = Duration::from_millis(250);
 /// A live state that has applied nothing for so long is not waited for.
 pub const STILL: Duration = Duration::from_secs(3);
+/// What did not pass for so long may pass at once.
+const CREDIT: Duration = Duration::from_millis(100);
 /// How often those who wait are looked at.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -72,7 +75,9 @@ impl Lane {
 
 /// Told to whoever finds no room, or waited too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more reports come than the node can show live in time; those of idle assets wait longest")]
+#[error(
+    "more reports come than the node can show live in time or may take in a second; those of idle assets wait longest"
+)]
 pub struct TurnedAway;
 
 /// The lanes of a node.
@@ -86,9 +91,39 @@ struct Inner {
     live: Mutex<(Position, Instant)>,
     /// Reports that passed and are not in the log's order yet.
     passing: AtomicU64,
+    ceiling: Option<Ceiling>,
     queues: Mutex<Queues>,
     meters: [Meters; 2],
     unread: Counter,
+}
+
+/// How many reports may pass in a second.
+struct Ceiling {
+    per_second: u32,
+    began: Instant,
+    /// When what has passed so far is paid for, ns after it began.
+    paid_at_ns: AtomicU64,
+}
+
+impl Ceiling {
+    fn new(per_second: u32) -> Ceiling {
+        Ceiling { per_second, began: Instant::now(), paid_at_ns: AtomicU64::new(0) }
+    }
+
+    fn is_reached(&self) -> bool {
+        self.paid_at_ns.load(Ordering::Relaxed) > self.now_ns()
+    }
+
+    fn pass(&self, reports: usize) {
+        let (now_ns, cost_ns) = (self.now_ns(), 1_000_000_000 * reports as u64 / u64::from(self.per_second));
+        let oldest = now_ns.saturating_sub(CREDIT.as_nanos() as u64);
+        let paid = |paid_at: u64| Some(paid_at.max(oldest) + cost_ns);
+        let _before = self.paid_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paid);
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.began.elapsed().as_nanos() as u64
+    }
 }
 
 #[derive(Default)]
@@ -129,8 +164,9 @@ impl Drop for Passing {
 }
 
 impl Lanes {
-    /// `positions` gives the last position in the log's order, and the last one that is live.
-    pub(crate) fn new(positions: impl Fn() -> (Position, Position) + Send + Sync + 'static) -> Lanes {
+    /// `positions` gives the last position in the log's order, and the last one that is live. `per_second` is the ceiling; 0
+    /// sets none.
+    pub(crate) fn new(positions: impl Fn() -> (Position, Position) + Send + Sync + 'static, per_second: u32) -> Lanes {
         let meters = Lane::ALL.map(|lane| Meters {
             waited: metrics::histogram!("drover_lane_wait_seconds", "lane" => lane.name()),
             turned_away: metrics::counter!("drover_lane_turned_away_total", "lane" => lane.name()),
@@ -138,7 +174,8 @@ impl Lanes {
         let (positions, live) = (Box::new(positions), Mutex::new((0, Instant::now())));
         let unread = metrics::counter!("drover_lane_unread_bodies_total");
         let (passing, queues) = (AtomicU64::new(0), Mutex::default());
-        Lanes(Arc::new(Inner { positions, live, passing, queues, meters, unread }))
+        let ceiling = (per_second > 0).then(|| Ceiling::new(per_second));
+        Lanes(Arc::new(Inner { positions, live, passing, ceiling, queues, meters, unread }))
     }
 
     /// Waits for the turn of so many reports. On Err nothing may be taken of them.
@@ -186,6 +223,9 @@ impl Lanes {
     }
 
     fn is_open(&self) -> bool {
+        if self.0.ceiling.as_ref().is_some_and(Ceiling::is_reached) {
+            return false;
+        }
         let (end, live) = (self.0.positions)();
         end.saturating_sub(live) + self.0.passing.load(Ordering::Relaxed) < UNDER_WAY_MAX || self.stands_still(live)
     }
@@ -200,6 +240,9 @@ impl Lanes {
 
     fn pass(&self, reports: usize) -> Passing {
         self.0.passing.fetch_add(reports as u64, Ordering::Relaxed);
+        if let Some(ceiling) = &self.0.ceiling {
+            ceiling.pass(reports);
+        }
         Passing { lanes: self.clone(), reports: reports as u64 }
     }
 
@@ -291,7 +334,7 @@ mod tests {
     fn lanes(under_way: u64) -> (Lanes, Arc<AtomicU64>) {
         let records = Arc::new(AtomicU64::new(under_way));
         let seen = records.clone();
-        (Lanes::new(move || (1 + seen.load(Ordering::Relaxed), 1)), records)
+        (Lanes::new(move || (1 + seen.load(Ordering::Relaxed), 1), 0), records)
     }
 
     fn draft(status: Option<&'static str>) -> Parsed<'static> {
@@ -314,6 +357,25 @@ mod tests {
         drop(lanes.turn(Lane::Idle, 1).await.unwrap());
         drop(lanes.turn(Lane::Idle, 1).await.unwrap());
         assert!(since.elapsed() < PATIENCE / 2, "what was given back is there for the next");
+    }
+
+    #[tokio::test]
+    async fn no_more_than_the_ceiling_passes_in_a_second_and_the_rest_waits_or_is_turned_away() {
+        let (lanes, began) = (Lanes::new(|| (1, 1), 1_000), Instant::now());
+        let turns = (0..300).map(|_| {
+            let lanes = lanes.clone();
+            tokio::spawn(async move { lanes.turn(Lane::Moving, 10).await.is_ok().then(Instant::now) })
+        });
+        let mut passed = Vec::new();
+        for turn in turns.collect::<Vec<_>>() {
+            passed.extend(turn.await.unwrap());
+        }
+        let took_s = passed.iter().max().expect("some pass").duration_since(began).as_secs_f64();
+        let reports = passed.len() as f64 * 10.0;
+        // What may pass at once, what one request has beyond, and no more than the rate.
+        assert!(reports <= 100.0 + 10.0 + 1_000.0 * took_s, "{reports} in {took_s} s");
+        assert!(reports >= 300.0, "{reports} in {took_s} s");
+        assert!(passed.len() < 300, "nobody waits for longer than {PATIENCE:?}");
     }
 
     #[tokio::test]

@@ -24,6 +24,8 @@ pub struct Entry {
     pub actor: String,
     /// What was done: `vehicles.update`, `location.read`.
     pub action: Cow<'static, str>,
+    /// When it was done, ms UTC; none for the moment in which it comes here.
+    pub time_ms: Option<i64>,
     /// To what: `vehicles/v-1`.
     pub subject: String,
     /// The fleet that it belongs to; entries of no fleet are for who reaches all.
@@ -70,6 +72,7 @@ impl Entry {
             actor: actor.into(),
             action: action.into(),
             subject: subject.into(),
+            time_ms: None,
             fleet: None,
             address: None,
             before: None,
@@ -79,11 +82,11 @@ impl Entry {
         }
     }
 
-    /// As it will be kept, of this moment; its place in the chain is still to come.
+    /// As it will be kept; its place in the chain is still to come.
     pub(crate) fn draft(self) -> Recorded {
         Recorded {
             seq: 0,
-            time_ms: now_ms(),
+            time_ms: self.time_ms.unwrap_or_else(now_ms),
             actor: shortened(self.actor, ACTOR_MAX_BYTES),
             action: shortened(self.action.into_owned(), ACTION_MAX_BYTES),
             subject: shortened(self.subject, SUBJECT_MAX_BYTES),
@@ -132,7 +135,7 @@ fn kept(value: &Value) -> Option<Box<RawValue>> {
 pub struct Recorded {
     /// Its number, from 1, without gaps.
     pub seq: u64,
-    /// When, ms UTC.
+    /// When it was done, ms UTC. Entries are in the order in which they came, and a change may come a little later.
     pub time_ms: i64,
     /// Who.
     pub actor: String,

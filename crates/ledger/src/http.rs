@@ -8,7 +8,7 @@ use axum::extract::{Query, State as Here};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use drover_access::{Caller, Permission, Reach};
-use drover_answer::{ErrorEnvelope, Meta, Problem, ProblemKind};
+use drover_answer::{ErrorEnvelope, INTERFACE_VERSION, Meta, Problem, ProblemKind};
 use drover_model::parse_time;
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -141,7 +141,7 @@ async fn list_audit(
     let filter = query.filter(&caller)?;
     let page = ledger.query(&filter).await?;
     let pagination = AuditPagination { limit: filter.limit, next: page.next };
-    let meta = AuditPageMeta { timestamp: Meta::now().timestamp, version: "v1", pagination };
+    let meta = AuditPageMeta { timestamp: Meta::now().timestamp, version: INTERFACE_VERSION, pagination };
     Ok(Json(AuditPage { status: "success", code: 200, data: page.entries, meta }))
 }
 
@@ -219,7 +219,7 @@ async fn verify_audit(Here(ledger): Here<Ledger>, caller: Caller) -> Result<Json
         let busy = Problem::new(ProblemKind::Unavailable, "busy", message, "try again when it is done");
         return Err(busy.retry_after(5));
     };
-    let meta = AuditVerdictMeta { timestamp: Meta::now().timestamp, version: "v1" };
+    let meta = AuditVerdictMeta { timestamp: Meta::now().timestamp, version: INTERFACE_VERSION };
     Ok(Json(AuditVerdictAnswer { status: "success", code: 200, data: walked?, meta }))
 }
 

@@ -21,7 +21,6 @@ use tokio::time::Instant;
 const BATCH_MAX: usize = 1000;
 /// `audit.head` is written no more often; what failed is tried again so much later.
 const PAUSE: Duration = Duration::from_secs(1);
-
 /// So many entries leave in one transaction at most: others wait meanwhile.
 const LEAVING_MAX: u64 = 10_000;
 

@@ -67,6 +67,21 @@ async fn what_many_append_at_once_is_one_unbroken_chain() {
 }
 
 #[tokio::test]
+async fn an_entry_is_of_the_moment_in_which_it_was_done_however_late_it_comes() {
+    let (_folder, ledger) = new_ledger().await;
+    let before = drover_answer::now_ms();
+    ledger.append(Entry::new("user/u-1", "auth.login", "user/u-1")).await.unwrap();
+    ledger.append(Entry { time_ms: Some(1_795_305_600_000), ..entry(1) }).await.unwrap();
+    let entries = all(&ledger).await;
+    assert_eq!(entries[0].time_ms, 1_795_305_600_000, "it came later, and says when it was");
+    assert!((before..=drover_answer::now_ms()).contains(&entries[1].time_ms), "nothing said: now");
+    let then = Filter { until_ms: Some(1_795_305_600_001), since_ms: Some(1_795_305_600_000), ..Filter::default() };
+    assert_eq!(ledger.query(&then).await.unwrap().entries.len(), 1, "and is found by it");
+    let verdict = ledger.verify().await.unwrap();
+    assert_eq!((verdict.fault, verdict.entries), (None, 2));
+}
+
+#[tokio::test]
 async fn a_page_that_comes_again_adds_nothing_twice() {
     let (_folder, ledger) = new_ledger().await;
     assert_eq!(ledger.last_origin("registry").await.unwrap(), None);

@@ -77,7 +77,7 @@ async fn an_entry_shows_all_that_is_known_of_it() {
     let mut page = get_as(&ledger, Caller::dev(), "/api/v1/audit").await;
     assert_eq!((&page["status"], &page["code"]), (&json!("success"), &json!(200)));
     assert_eq!(page["meta"]["pagination"], json!({"limit": 100, "next": null}));
-    assert_eq!(page["meta"]["version"], "v1");
+    assert_eq!(page["meta"]["version"], "1.0");
     let entry = page["data"][0].as_object_mut().unwrap();
     for taken in ["time_ms", "hash", "previous_hash"] {
         assert!(!entry.remove(taken).unwrap().is_null());
@@ -168,10 +168,10 @@ async fn a_query_that_is_wrong_is_refused_by_name() {
     for (query, field) in [
         ("since=yesterday", "since"),
         ("until=x", "until"),
-        ("limit=-1", "query"),
+        ("limit=-1", "limit"),
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
-        ("who=me", "query"),
+        ("who=me", "who"),
     ] {
         let (status, body) = ask(&ledger, Caller::dev(), &format!("/api/v1/audit?{query}")).await;
         assert_eq!(status, 422, "{body}");

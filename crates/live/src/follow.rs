@@ -97,6 +97,8 @@ impl Worker {
             match self.follower.next(IDLE_WAIT) {
                 Ok(Some(batch)) => self.apply(&batch),
                 Ok(None) => {}
+                // Nothing more can come: the node ends, or did not come up.
+                Err(ReadError::Closed) => break,
                 Err(error) => self.recover(&error),
             }
             self.lag.set(self.follower.lag() as f64);

@@ -6,6 +6,7 @@
 mod follow;
 mod interest;
 mod live;
+mod owners;
 mod search;
 mod snapshot;
 mod state;

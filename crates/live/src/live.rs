@@ -1,6 +1,7 @@
 //! The handle to the live state: reads, read-your-write waiting, freshness.
 
 use crate::interest::Interest;
+use crate::owners::Owners;
 use crate::snapshot;
 use crate::state::{Fix, Seen, State, point};
 use crate::watch::EncodedOnce;
@@ -22,6 +23,8 @@ pub struct Settings {
     pub offline_ms: i64,
     /// Watchers at once.
     pub max_watchers: usize,
+    /// Of these, watchers of one owner.
+    pub max_watchers_of_owner: usize,
     /// How often the state is written to disk.
     pub snapshot_interval: Duration,
     /// What was erased: it is passed over, and leaves the state.
@@ -34,6 +37,7 @@ impl Default for Settings {
             live_ms: 60_000,
             offline_ms: 300_000,
             max_watchers: 20_000,
+            max_watchers_of_owner: 100,
             snapshot_interval: Duration::from_secs(60),
             erasures: Erasures::default(),
         }
@@ -81,6 +85,7 @@ pub(crate) struct Shared {
     pub encoded: EncodedOnce,
     pub interest: Interest,
     pub watchers: AtomicUsize,
+    pub owners: Owners,
     pub closing: AtomicBool,
     /// The state has forgotten something that snapshots still have.
     pub forgot: AtomicBool,
@@ -103,6 +108,7 @@ impl Live {
             encoded: EncodedOnce::new(encode),
             interest: Interest::default(),
             watchers: AtomicUsize::new(0),
+            owners: Owners::default(),
             closing: AtomicBool::new(false),
             forgot: AtomicBool::new(false),
         }))

@@ -76,14 +76,22 @@ pub enum Frame {
 }
 
 /// There are as many watchers as the settings allow.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} watchers are connected, as many as allowed")]
-pub struct TooManyWatchers(usize);
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooManyWatchers {
+    /// In all.
+    #[error("{0} watchers are connected, as many as allowed")]
+    InAll(usize),
+    /// Of this owner.
+    #[error("{0} watchers are connected with these credentials, as many as allowed")]
+    OfOwner(usize),
+}
 
 /// One watcher's place in the stream of changes.
 #[derive(Debug)]
 pub struct Watcher {
     live: Live,
+    /// Whose it is, where those are counted.
+    owner: Option<Arc<str>>,
     wish: Wish,
     applied: watch::Receiver<LogPosition>,
     served: LogPosition,
@@ -96,14 +104,31 @@ pub struct Watcher {
 impl Live {
     /// Starts watching. Fails at `max_watchers`.
     pub fn watch(&self, wish: Wish) -> Result<Watcher, TooManyWatchers> {
-        let max = self.0.settings.max_watchers;
+        self.watch_as(None, wish)
+    }
+
+    /// The same for an owner, who has a bound of his own (`max_watchers_of_owner`).
+    pub fn watch_as(&self, owner: Option<&str>, wish: Wish) -> Result<Watcher, TooManyWatchers> {
+        let (max, max_of_owner) = (self.0.settings.max_watchers, self.0.settings.max_watchers_of_owner);
         let counted =
             self.0.watchers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < max).then_some(n + 1));
-        counted.map_err(TooManyWatchers)?;
+        counted.map_err(TooManyWatchers::InAll)?;
         let applied = self.0.applied.subscribe();
         let wish_of_nothing = Wish::default();
-        let mut watcher =
-            Watcher { live: self.clone(), wish: wish_of_nothing, applied, served: 0, named: None, paging: None };
+        // From here on dropping it gives back what is counted.
+        let mut watcher = Watcher {
+            live: self.clone(),
+            owner: None,
+            wish: wish_of_nothing,
+            applied,
+            served: 0,
+            named: None,
+            paging: None,
+        };
+        if let Some(owner) = owner {
+            let counted = self.0.owners.enter(owner, max_of_owner);
+            watcher.owner = Some(counted.ok_or(TooManyWatchers::OfOwner(max_of_owner))?);
+        }
         watcher.change_wish(wish);
         Ok(watcher)
     }
@@ -125,6 +150,9 @@ impl Live {
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.forget_names();
+        if let Some(owner) = &self.owner {
+            self.live.0.owners.leave(owner);
+        }
         self.live.0.watchers.fetch_sub(1, Ordering::Relaxed);
     }
 }

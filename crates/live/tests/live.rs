@@ -2,7 +2,7 @@
 //! with a brute-force twin, watchers miss nothing.
 
 use drover_geo::{BoundingBox, Point, distance_m};
-use drover_live::{Area, Filter, Frame, Freshness, Live, Running, Settings, Watcher, Wish};
+use drover_live::{Area, Filter, Frame, Freshness, Live, Running, Settings, TooManyWatchers, Watcher, Wish};
 use drover_log::{Log, MemoryEngine};
 use drover_model::{AssetRef, Draft, Erased, Erasures, Kind, RecordMut, Rules, Sees, Sight};
 use proptest::prelude::*;
@@ -146,6 +146,22 @@ fn items(frame: &Frame) -> Vec<String> {
 fn next(watcher: &mut Watcher) -> Vec<String> {
     let frame = runtime().block_on(async { tokio::time::timeout(Duration::from_secs(20), watcher.next()).await });
     items(&frame.expect("a frame within the deadline").expect("live goes on"))
+}
+
+#[test]
+fn the_end_of_the_log_is_the_end_of_following() {
+    let (log, folder) = (log(), tempfile::tempdir().unwrap());
+    let (live, running) = start(&log, folder.path());
+    say(&log, &car(1, 1, 41.0, -8.0));
+    catch_up(&log, &live);
+    log.close();
+    // Nobody has told it to stop: it ends by itself, with its last snapshot, instead of asking again and again.
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    while std::fs::read_dir(folder.path()).unwrap().next().is_none() {
+        assert!(std::time::Instant::now() < deadline, "it goes on reading a log that has ended");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.stop();
 }
 
 #[test]
@@ -344,6 +360,25 @@ fn watchers_beyond_the_limit_are_refused_and_a_leaver_makes_room() {
     assert!(live.watch(Wish::default()).is_err());
     drop(first);
     assert!(live.watch(Wish::default()).is_ok());
+    running.stop();
+}
+
+#[test]
+fn an_owner_has_a_bound_of_his_own_and_takes_no_place_of_others() {
+    let (log, folder) = (log(), tempfile::tempdir().unwrap());
+    let settings = Settings { max_watchers: 5, max_watchers_of_owner: 2, ..Settings::default() };
+    let (live, running) = Live::follow(&log, folder.path(), settings, Box::new(|_, _| {})).unwrap();
+    let first = live.watch_as(Some("user/a"), Wish::default()).unwrap();
+    let _second = live.watch_as(Some("user/a"), Wish::default()).unwrap();
+    let refused = live.watch_as(Some("user/a"), Wish::default()).unwrap_err();
+    assert_eq!(refused, TooManyWatchers::OfOwner(2));
+    assert_eq!(live.watchers(), 2, "who was refused takes no place");
+    let _other = live.watch_as(Some("user/b"), Wish::default()).unwrap();
+    let _nobodys = live.watch(Wish::default()).unwrap();
+    drop(first);
+    let _again = live.watch_as(Some("user/a"), Wish::default()).unwrap();
+    let _whole = live.watch(Wish::default()).unwrap();
+    assert_eq!(live.watch_as(Some("user/b"), Wish::default()).unwrap_err(), TooManyWatchers::InAll(5));
     running.stop();
 }
 

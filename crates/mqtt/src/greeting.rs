@@ -5,7 +5,7 @@ use crate::broker::Broker;
 use crate::connection::{Connection, READ_BYTES, Stream};
 use crate::host::{Client, Ended, Hello, Protocol, Refusal};
 use crate::parting::{Ending, last_words};
-use crate::sessions::Attached;
+use crate::sessions::{Attached, Name};
 use crate::subscribing::plain;
 use crate::topic::check_name;
 use crate::wire::{Incoming, Wire, greet};
@@ -164,13 +164,9 @@ fn admit(
         broker.0.host.may_publish(client, &will.topic)?;
     }
     let expiry = Duration::from_secs(connect.session_expiry_interval_secs.into()).min(settings.max_session_expiry);
-    let session_of = match &*pass.owner {
-        "" => client.id.to_string(),
-        owner => format!("{owner}#{}", client.id),
-    };
-    let attached = broker.attach(&session_of, connect.clean_start, expiry);
-    let too_many = || Refusal::new(Refusal::QUOTA_EXCEEDED, "there are as many sessions as allowed");
-    let attached = attached.ok_or_else(too_many)?;
+    let bound = pass.max_sessions.unwrap_or(usize::MAX);
+    let attached = broker.attach(&Name::new(&pass.owner, &client.id), bound, connect.clean_start, expiry);
+    let attached = attached.map_err(|full| Refusal::new(Refusal::QUOTA_EXCEEDED, full.to_string()))?;
     attached.session.set_reader(pass.is_filtered.then(|| client.clone()));
     take_up_subscriptions(broker, client, &attached);
     Ok(Admitted { attached, until: pass.until, is_filtered: pass.is_filtered })

@@ -49,6 +49,9 @@ pub struct Pass {
     /// Whose sessions these are: client ids of different owners never meet, so that nobody takes over another's
     /// session. Empty: everybody's.
     pub owner: Box<str>,
+    /// Sessions that the owner may have, connected or not; none: as many as the broker has room for. One more takes the
+    /// place of the one that would end first of those that are away; where all are connected it is refused.
+    pub max_sessions: Option<usize>,
     /// When it is over, the client is told "not authorized" and disconnected.
     pub until: Option<Ended>,
     /// Not everything that its filters match is the client's to get: [`Host::may_receive`] is asked about each message.
@@ -86,6 +89,8 @@ impl Refusal {
     pub const NOT_AUTHORIZED: u8 = 0x87;
     /// MQTT 5: quota exceeded.
     pub const QUOTA_EXCEEDED: u8 = 0x97;
+    /// MQTT 5: connection rate exceeded.
+    pub const TOO_FAST: u8 = 0x9F;
 
     /// A refusal. A code below 0x80 would say yes; it becomes 0x80, unspecified.
     pub fn new(code: u8, reason: impl Into<String>) -> Refusal {

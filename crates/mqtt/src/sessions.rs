@@ -6,23 +6,50 @@ use crate::message::now_ms;
 use crate::session::{Queued, Session, State, Will};
 use crate::store::{Kept, KeptSession, Loaded};
 use crate::topic::split_shared;
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 use rmqtt_codec::v5::DisconnectReasonCode;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// All sessions by client id, and when which of them is to be looked at.
+/// All sessions by name, those of one owner beside each other, and when which of them is to be looked at.
 ///
 /// Locks are taken in this order: sessions, one session's state, agenda or store. None is held across a
 /// call of the host, but for [`crate::Host::may_receive`], which only looks something up.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    by_client: Mutex<HashMap<Box<str>, Arc<Session>>>,
+    by_client: Mutex<ByClient>,
     /// Time in ms UTC, and the client.
     agenda: Mutex<BTreeSet<(u64, Box<str>)>>,
+}
+
+type ByClient = BTreeMap<Box<str>, Arc<Session>>;
+
+/// What a session is known by.
+pub(crate) struct Name {
+    /// The client id, after its owner where it has one.
+    whole: Box<str>,
+    /// What the names of its owner's sessions begin with; empty where it has none.
+    of_owner: Box<str>,
+}
+
+impl Name {
+    /// An owner has no `#` in his name.
+    pub(crate) fn new(owner: &str, client_id: &str) -> Name {
+        let of_owner = if owner.is_empty() { String::new() } else { format!("{owner}#") };
+        Name { whole: format!("{of_owner}{client_id}").into(), of_owner: of_owner.into() }
+    }
+}
+
+/// Why there is no session for a client.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Full {
+    #[error("there are as many sessions as allowed")]
+    Everybody,
+    #[error("{0} clients are connected with these credentials, as many as allowed; end one of them")]
+    Owner(usize),
 }
 
 /// A session that a connection now owns.
@@ -92,26 +119,53 @@ impl Broker {
     }
 
     /// Gives the client's session to a new connection. An older connection of the same client is ended;
-    /// a clean start forgets what the old session had. `None`: there are as many sessions as allowed.
-    pub(crate) fn attach(&self, client_id: &str, clean_start: bool, expiry: Duration) -> Option<Attached> {
+    /// a clean start forgets what the old session had. The owner has at most `bound` sessions. On `Err` nothing was done.
+    pub(crate) fn attach(
+        &self,
+        name: &Name,
+        bound: usize,
+        clean_start: bool,
+        expiry: Duration,
+    ) -> Result<Attached, Full> {
         let mut sessions = self.0.sessions.by_client.lock();
-        let old = sessions.get(client_id).cloned();
+        let old = sessions.get(&name.whole).cloned();
+        let displaced = if old.is_none() { self.make_room(&mut sessions, name, bound)? } else { None };
         let lasting = old.as_ref().filter(|old| self.release(old) && !clean_start).cloned();
-        if old.is_none() && sessions.len() >= self.0.settings.max_sessions {
-            return None;
-        }
         let present = lasting.is_some();
         let ended = old.filter(|_| !present).inspect(|old| self.close(old));
-        let session = lasting.unwrap_or_else(|| Session::new(client_id));
+        let session = lasting.unwrap_or_else(|| Session::new(&name.whole));
         let (epoch, ended_by) = self.own(&session, expiry);
         if !present {
-            sessions.insert(client_id.into(), session.clone());
+            sessions.insert(name.whole.clone(), session.clone());
         }
         drop(sessions);
-        if let Some(ended) = ended {
-            self.clear(&ended);
+        for ended in ended.iter().chain(&displaced) {
+            self.clear(ended);
         }
-        Some(Attached { session, present, epoch, ended_by })
+        Ok(Attached { session, present, epoch, ended_by })
+    }
+
+    /// Room for one more session of an owner. Where he has as many as he may, the one that would end first of those
+    /// that are away is closed and given back: a device that makes up a new client id at each start locks itself
+    /// out no more than others.
+    fn make_room(&self, sessions: &mut ByClient, name: &Name, bound: usize) -> Result<Option<Arc<Session>>, Full> {
+        let own = || {
+            let own = sessions.range::<str, _>((Bound::Included(&*name.of_owner), Bound::Unbounded));
+            own.take_while(|(known, _)| known.starts_with(&*name.of_owner)).map(|(_, session)| session)
+        };
+        let is_full = !name.of_owner.is_empty() && bound < usize::MAX && own().take(bound).count() >= bound;
+        if !is_full {
+            let has_room = sessions.len() < self.0.settings.max_sessions;
+            return if has_room { Ok(None) } else { Err(Full::Everybody) };
+        }
+        let away = own().filter(|session| !session.is_connected());
+        let first = away.min_by_key(|session| session.state.lock().ends_ms).cloned().ok_or(Full::Owner(bound))?;
+        // A connection that is on its way out must not forget whoever has its name by then.
+        first.state.lock().epoch += 1;
+        self.close(&first);
+        sessions.remove(&first.client_id);
+        metrics::counter!("drover_mqtt_sessions_displaced_total").increment(1);
+        Ok(Some(first))
     }
 
     /// Takes the session from its connection, if it has one. False when its time is over.

@@ -38,12 +38,15 @@ pub struct Gate {
     pub placed: Mutex<HashMap<String, String>>,
     /// How often somebody's sight was asked for.
     pub asked: AtomicUsize,
+    /// Sessions that who gives a user name may have.
+    pub bound: AtomicUsize,
 }
 
 impl Default for Gate {
     fn default() -> Gate {
         let (taken, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Gate { open: Arc::new(Semaphore::new(0)), taken, placed: Mutex::default(), asked }
+        let bound = AtomicUsize::new(usize::MAX);
+        Gate { open: Arc::new(Semaphore::new(0)), taken, placed: Mutex::default(), asked, bound }
     }
 }
 
@@ -53,7 +56,8 @@ impl Host for Gate {
             Some(b"wrong") => Err(Refusal::new(0x86, "wrong password")),
             _ => {
                 let owner = hello.client.username.clone().unwrap_or_default();
-                Ok(Pass { is_filtered: !owner.is_empty(), owner, ..Pass::default() })
+                let max_sessions = Some(self.bound.load(Ordering::Relaxed));
+                Ok(Pass { is_filtered: !owner.is_empty(), owner, max_sessions, ..Pass::default() })
             }
         }
     }

@@ -41,6 +41,41 @@ fn hears(client: &mut Client, payload: &str) -> Publish {
 }
 
 #[test]
+fn an_owner_has_so_many_sessions_and_the_one_that_is_longest_away_makes_room() {
+    let (folder, served) = served();
+    served.gate.bound.store(2, Ordering::Relaxed);
+    leave(of(&served, "north", "first").0);
+    // Of milliseconds, the order of two that end in the same one is anybody's.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    leave(of(&served, "north", "second").0);
+    let (third, ack) = of(&served, "north", "third");
+    assert_eq!(u8::from(ack.reason_code), 0, "the first has made room");
+    assert_eq!(served.broker.stats().sessions, 2);
+    let (second, ack) = of(&served, "north", "second");
+    assert!(ack.session_present, "the second is as it was");
+    let (mut fourth, ack) = of(&served, "north", "fourth");
+    assert_eq!(u8::from(ack.reason_code), 0x97, "both are connected");
+    assert!(ack.reason_string.is_some_and(|reason| reason.contains("2 clients")));
+    assert!(fourth.try_packet().is_err());
+    // Who is known needs no room, others have their own, and who has no name has no such bound.
+    assert!(of(&served, "north", "third").1.session_present);
+    assert_eq!(u8::from(of(&served, "nort", "h#third").1.reason_code), 0);
+    assert_eq!(u8::from(of(&served, "northern", "a").1.reason_code), 0);
+    let strangers: Vec<Client> = (0..5).map(|n| served.v5(&format!("stranger-{n}"))).collect();
+    drop((strangers, second, third));
+    served.stop();
+
+    // What was kept counts after a restart, and a smaller bound ends nothing that is there.
+    let served = Served::start(folder.path(), Settings::default());
+    served.gate.bound.store(1, Ordering::Relaxed);
+    let (second, ack) = of(&served, "north", "second");
+    assert!(ack.session_present);
+    assert!(of(&served, "north", "third").1.session_present);
+    drop(second);
+    served.stop();
+}
+
+#[test]
 fn a_wildcard_and_a_whole_name_bring_what_is_ones_own_at_the_moment() {
     let (_folder, served) = served();
     served.gate.place("d-1", "north");

@@ -1,6 +1,7 @@
 //! The configuration of a node: a TOML file, then `DROVER_…` environment variables, then flags; later
 //! wins. Every key has a unit in its name. An unknown key is an error that names the nearest one.
 
+use crate::cors::Origins;
 use anyhow::{Context, bail};
 use drover_formats::Profile;
 use figment::Figment;
@@ -72,6 +73,9 @@ pub struct Config {
     /// Proxies (addresses, or networks such as `10.0.0.0/8`) that are believed when they say from where a request comes:
     /// `X-Forwarded-For` or `Forwarded`, and `X-Forwarded-Proto`. Of anybody else those headers mean nothing.
     pub trusted_proxies: Vec<String>,
+    /// Origins of pages, such as `https://shop.example.com`, that may ask this node from a browser, with a token of their
+    /// own; `*` is any. Empty: none but the node's own page.
+    pub cors_origins: Vec<String>,
     /// Issuer of OpenID logins, such as `https://login.example.com/realms/fleet`. Not set: none are offered.
     pub oidc_issuer: Option<String>,
     /// How it is called on the login page.
@@ -82,8 +86,22 @@ pub struct Config {
     pub oidc_client_secret_file: Option<PathBuf>,
     /// PEM file of the authorities that vouch for it, besides the system's.
     pub oidc_ca: Option<PathBuf>,
+    /// HTTP connections at once, WebSockets among them.
+    pub http_max_connections: usize,
+    /// Of these, connections from one address (of IPv6: one /64). Loopback and `trusted_proxies` have no such bound.
+    pub http_connections_per_address: usize,
+    /// How long the head of a request may take, seconds.
+    pub http_head_timeout_s: u32,
+    /// How long a connection may be silent between two requests, seconds.
+    pub http_idle_timeout_s: u32,
+    /// How long nothing of a request's body may come, seconds.
+    pub http_body_timeout_s: u32,
     /// MQTT connections at once.
     pub mqtt_max_connections: usize,
+    /// MQTT sessions, connected or not, of one device, driver or customer.
+    pub mqtt_sessions_per_device: usize,
+    /// MQTT sessions, connected or not, of one user or key. (Who reaches the whole node has no such bound.)
+    pub mqtt_sessions_per_caller: usize,
     /// Another broker whose reports are taken as well: `mqtt://HOST:PORT` or `mqtts://HOST:PORT`.
     pub mqtt_upstream: Option<String>,
     /// Start of the client ids there; nodes that share a broker need different ones.
@@ -112,6 +130,8 @@ pub struct Config {
     pub max_speed_kmh: f64,
     /// How far an event time may lie ahead of the node's clock, seconds.
     pub max_clock_ahead_s: u32,
+    /// Reports per second that the node takes from all devices together, files apart; 0 sets no ceiling.
+    pub node_reports_per_s: u32,
     /// Sustained reports per second of one device; 0 sets no limit. Not set: 100, and no limit with `dev`.
     pub device_reports_per_s: Option<f32>,
     /// Reports that one device may send at once on top of that.
@@ -128,6 +148,8 @@ pub struct Config {
     pub offline_s: u32,
     /// Watchers at once.
     pub max_watchers: usize,
+    /// Of these, watchers of one user, key or device. (Who reaches the whole node has no such bound.)
+    pub max_watchers_per_caller: usize,
     /// How often the live state is written to disk, seconds.
     pub snapshot_interval_s: u32,
     /// Size of one log segment, MiB.
@@ -198,6 +220,9 @@ pub struct Config {
     pub sql_memory_mib: u32,
     /// SQL queries at once; others wait.
     pub sql_concurrent: u32,
+    /// Of these, queries of one caller, at least one. Not set: one less than `sql_concurrent`. (Who reaches the whole node
+    /// has no such bound.)
+    pub sql_concurrent_per_caller: Option<u32>,
 }
 
 impl Default for Config {
@@ -230,12 +255,20 @@ impl Default for Config {
             address_requests_per_s: 20,
             address_burst_requests: 100,
             trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
             oidc_issuer: None,
             oidc_name: "OpenID".into(),
             oidc_client_id: None,
             oidc_client_secret_file: None,
             oidc_ca: None,
+            http_max_connections: 50_000,
+            http_connections_per_address: 5_000,
+            http_head_timeout_s: 10,
+            http_idle_timeout_s: 120,
+            http_body_timeout_s: 30,
             mqtt_max_connections: 20_000,
+            mqtt_sessions_per_device: 10,
+            mqtt_sessions_per_caller: 1_000,
             mqtt_upstream: None,
             mqtt_upstream_client: "drover".into(),
             mqtt_upstream_connections: 2,
@@ -250,6 +283,7 @@ impl Default for Config {
             region: "local".into(),
             max_speed_kmh: 200.0,
             max_clock_ahead_s: 60,
+            node_reports_per_s: 0,
             device_reports_per_s: None,
             device_burst_reports: 10_000.0,
             noise_filter: true,
@@ -258,6 +292,7 @@ impl Default for Config {
             live_s: 60,
             offline_s: 300,
             max_watchers: 20_000,
+            max_watchers_per_caller: 100,
             snapshot_interval_s: 60,
             log_segment_mib: 64,
             log_max_age_h: 7 * 24,
@@ -293,6 +328,7 @@ impl Default for Config {
             sql_timeout_s: 30,
             sql_memory_mib: 256,
             sql_concurrent: 2,
+            sql_concurrent_per_caller: None,
         }
     }
 }
@@ -354,6 +390,11 @@ impl Config {
         self.trusted_proxies.iter().map(|text| text.parse().context("trusted_proxies")).collect()
     }
 
+    /// Whose pages may ask.
+    pub fn cors(&self) -> anyhow::Result<Origins> {
+        Origins::parse(&self.cors_origins)
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         for address in [Some(self.http), self.mqtt, self.mqtts].into_iter().flatten() {
             if self.dev && !address.ip().is_loopback() {
@@ -395,6 +436,16 @@ impl Config {
             ("sql_timeout_s", u64::from(self.sql_timeout_s), 1..=3600),
             ("sql_memory_mib", u64::from(self.sql_memory_mib), 16..=65_536),
             ("sql_concurrent", u64::from(self.sql_concurrent), 1..=64),
+            ("sql_concurrent_per_caller", u64::from(self.sql_concurrent_per_caller.unwrap_or(1)), 1..=64),
+            ("http_max_connections", self.http_max_connections as u64, 1..=10_000_000),
+            ("http_connections_per_address", self.http_connections_per_address as u64, 1..=10_000_000),
+            ("http_head_timeout_s", u64::from(self.http_head_timeout_s), 1..=3_600),
+            ("http_idle_timeout_s", u64::from(self.http_idle_timeout_s), 1..=86_400),
+            ("http_body_timeout_s", u64::from(self.http_body_timeout_s), 1..=3_600),
+            ("mqtt_sessions_per_device", self.mqtt_sessions_per_device as u64, 1..=200_000),
+            ("mqtt_sessions_per_caller", self.mqtt_sessions_per_caller as u64, 1..=200_000),
+            ("max_watchers_per_caller", self.max_watchers_per_caller as u64, 1..=10_000_000),
+            ("node_reports_per_s", u64::from(self.node_reports_per_s), 0..=100_000_000),
             ("device_requests_per_s", u64::from(self.device_requests_per_s), 0..=1_000_000),
             ("device_burst_requests", u64::from(self.device_burst_requests), 1..=1_000_000),
             ("caller_requests_per_s", u64::from(self.caller_requests_per_s), 0..=1_000_000),
@@ -412,6 +463,7 @@ impl Config {
         self.watched_store()?;
         self.new_files()?;
         self.proxies()?;
+        self.cors()?;
         if let Some(source) = &self.metadata_source {
             drover_metadata::Source::parse(source)?;
         }

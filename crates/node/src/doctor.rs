@@ -1,15 +1,21 @@
-//! Is a data folder whole? Looks at every log, at history and at the audit; changes nothing, and may run beside a node.
+//! Is a data folder whole? Looks at every log, at history, at the registry with its keys, and at the audit; changes nothing,
+//! and may run beside a node.
 
 use crate::Config;
 use anyhow::Context;
 use drover_history::Finding;
 use drover_ledger::Fault;
 use drover_log::{Damage, Stream, verify};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything that is wrong in the data folder of this configuration, logs first. `deep` reads every row of history.
 pub async fn look_into(config: &Config, deep: bool) -> anyhow::Result<Vec<Finding>> {
     let data = &config.data;
+    anyhow::ensure!(
+        data.join("epoch").is_file() || data.join("log").is_dir(),
+        "{} holds no data of Drover; name a data folder with --data",
+        data.display()
+    );
     let mut findings = Vec::new();
     for stream in Stream::ALL {
         let folder = stream.folder(&data.join("log"));
@@ -23,13 +29,57 @@ pub async fn look_into(config: &Config, deep: bool) -> anyhow::Result<Vec<Findin
         let found = drover_history::check(&lake, None, deep, &config.s3()?);
         findings.extend(found.with_context(|| format!("history in {}", lake.display()))?);
     }
+    let registry = data.join("registry.db");
+    if registry.is_file() {
+        match drover_database::check_file(&registry).await {
+            Ok(faults) => findings.extend(faults.iter().map(|fault| of_registry(&registry, fault))),
+            Err(error) => findings.push(of_registry(&registry, &error.to_string())),
+        }
+        let keys = data.join("vault").join("keys.json");
+        if std::fs::metadata(&keys).map_or(0, |keys| keys.len()) == 0 {
+            findings.push(without_keys(keys));
+        }
+    }
     let audit = data.join("audit.db");
     if audit.is_file() {
         let verdict = drover_ledger::verify_file(&audit).await;
         let verdict = verdict.with_context(|| format!("audit in {}", audit.display()))?;
         findings.extend(verdict.fault.map(|fault| of_audit(audit, &fault)));
+    } else if data.join("audit.head").exists() || data.join("registry.db").exists() {
+        findings.push(without_audit(audit));
     }
     Ok(findings)
+}
+
+fn of_registry(path: &Path, fault: &str) -> Finding {
+    Finding {
+        path: path.into(),
+        problem: fault.into(),
+        advice: "stop the node, keep this file, and restore it from a backup, together with `vault`; without one, \
+                 SQLite's `.recover` may save most of it"
+            .into(),
+    }
+}
+
+fn without_keys(path: PathBuf) -> Finding {
+    Finding {
+        path,
+        problem: "the keys of personal data are not there, though the registry is".into(),
+        advice: "restore the folder `vault` from a backup: without it nobody can read what is sealed, and a node does \
+                 not start"
+            .into(),
+    }
+}
+
+fn without_audit(path: PathBuf) -> Finding {
+    Finding {
+        path,
+        problem: "the audit is not there, though the folder was in use".into(),
+        advice:
+            "somebody or something has removed it. Restore it from a backup; a node that starts without it begins a \
+                 new chain"
+                .into(),
+    }
 }
 
 fn of_audit(path: PathBuf, fault: &Fault) -> Finding {

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::erasures::Forgotten;
-use crate::outbox::{Follower, KEPT_CHANGES};
+use crate::outbox::{Follower, KEPT_CHANGES, newest_heard};
 use anyhow::Context;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -61,8 +61,9 @@ impl Identity {
             drover_vault::Settings { folder: config.data.join("vault"), root_key_file: config.root_key_file.clone() };
         let vault = Vault::open_with(&vault).context("the vault of personal data")?;
         let directory = Directory::default();
-        let (database, registry) = open_registry(config, &vault, &directory).await?;
         let ledger = Ledger::open(&config.data.join("audit.db")).await.context("audit")?;
+        let heard = newest_heard(&ledger, &changes).await?;
+        let (database, registry) = open_registry(config, heard, &vault, &directory).await?;
         let authority = Authority::open(&config.data.join("authority"), config.device_ca.as_deref())
             .context("authority for devices")?;
         let settings = auth_settings(config)?;
@@ -247,10 +248,15 @@ async fn let_old_entries_leave(ledger: Ledger, keep_days: u32) {
 }
 
 /// Opens the registry. A server that is away is waited for: without it nobody can be told from anybody, so no door opens.
-async fn open_registry(config: &Config, vault: &Vault, directory: &Directory) -> anyhow::Result<(Database, Registry)> {
+async fn open_registry(
+    config: &Config,
+    heard: i64,
+    vault: &Vault,
+    directory: &Directory,
+) -> anyhow::Result<(Database, Registry)> {
     let (began, mut told) = (Instant::now(), None::<Instant>);
     loop {
-        let error = match try_registry(config, vault, directory).await {
+        let error = match try_registry(config, heard, vault, directory).await {
             Err(error) if config.registry.is_some() && is_away(&error) => error,
             opened => return opened,
         };
@@ -270,9 +276,16 @@ async fn open_registry(config: &Config, vault: &Vault, directory: &Directory) ->
     }
 }
 
-async fn try_registry(config: &Config, vault: &Vault, directory: &Directory) -> anyhow::Result<(Database, Registry)> {
+async fn try_registry(
+    config: &Config,
+    heard: i64,
+    vault: &Vault,
+    directory: &Directory,
+) -> anyhow::Result<(Database, Registry)> {
     let database = open_database(config).await?;
-    let registry = Registry::open(database.clone(), vault.clone(), directory.clone()).await.context("registry")?;
+    database.claim().await.context("registry")?;
+    let registry = Registry::open_after(heard, database.clone(), vault.clone(), directory.clone()).await;
+    let registry = registry.context("registry")?;
     Ok((database, registry))
 }
 
@@ -389,6 +402,11 @@ impl Access {
         let caller = self.auth.connect(hello.client.username.as_deref(), hello.password, hello.certificate);
         // MQTT 5: bad user name or password.
         let caller = caller.map_err(|refused| Refusal::new(0x86, refused.to_string()))?;
+        let wait_s = if caller.reaches_whole_node() { None } else { self.auth.take_connect(&caller) };
+        if let Some(wait_s) = wait_s {
+            let reason = format!("{} connects more often than it may; try again in {wait_s} s", caller.name);
+            return Err(Refusal::new(Refusal::TOO_FAST, reason));
+        }
         let owner = caller.subject.as_str().into();
         let until = self.auth.until(&caller).ended();
         let address = hello.client.address.map(|address| address.ip());

@@ -4,6 +4,7 @@
 
 mod acme;
 mod config;
+mod cors;
 mod dead;
 mod doctor;
 mod erasures;
@@ -20,10 +21,13 @@ pub use drover_auth::FirstAdmin;
 pub use drover_history::Finding;
 
 use anyhow::Context;
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use cors::{Origins, let_pages_ask};
 use drover_answer::now_ms;
 use drover_api::{Extra, NodeFacts, Ops, Past, PastState, SqlState, write_asset};
 use drover_auth::Auth;
-use drover_certs::{Acme, Door, Peer, ServerCertificate, ServerTls};
+use drover_certs::{Acme, Door, HttpDoor, Patience, Places, ServerCertificate, ServerTls, Visit, in_time};
 use drover_dead::Dead;
 use drover_history::{History, ReadingColumn};
 use drover_imports::Imports;
@@ -39,7 +43,7 @@ use identity::{Erasing, Identity};
 use mqtt::Mqtt;
 use std::fs::DirBuilder;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -55,7 +59,7 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A node that is ready to serve.
 pub struct Node {
-    door: Door,
+    door: HttpDoor,
     /// Asked for a certificate once the door is open: it is looked at there.
     acme: Option<(Acme, ServerCertificate)>,
     router: axum::Router,
@@ -80,7 +84,7 @@ impl Node {
         let listener =
             TcpListener::bind(config.http).await.with_context(|| format!("cannot listen on {}", config.http))?;
         let certificate = certificate(config)?;
-        let door = Door::new(listener, http_tls(config, certificate.as_ref())?);
+        let door = http_door(config, listener, certificate.as_ref())?;
         let forgotten = Forgotten::open(&config.data.join("vault"))?;
         let identity = Identity::open(config, open_log(config, Stream::Changes)?).await?;
         let opened = Instant::now();
@@ -105,10 +109,12 @@ impl Node {
         );
         let dead = dead::open(config)?;
         dead::Readmit(admission.clone()).register(&dead);
-        let intake = Intake::new(admission.clone(), reports.clone(), Rejects::new(rejects.clone()), {
+        let applied = {
             let live = live.clone();
             move || live.applied()
-        });
+        };
+        let rejected = Rejects::new(rejects.clone());
+        let intake = Intake::new(admission.clone(), reports.clone(), rejected, applied, config.node_reports_per_s);
         let ops = Ops {
             live: live.clone(),
             node: Arc::new(NodeFacts {
@@ -143,7 +149,8 @@ impl Node {
         let doors = doors.merge(drover_tracking::routes(tracking.clone()));
         let router = drover_api::router(doors, mqtt.broker.clone(), past, ops, drover_auth::document)
             .layer(drover_tracking::socket_io(tracking));
-        let router = identity.guarded(router);
+        let router = asked_by_pages(identity.guarded(router), config.cors()?);
+        let router = router.layer(from_fn(in_time));
         let upkeep = Upkeep::start(config, admission, dead.clone(), reports.clone(), rejects)?;
         Ok(Node {
             door,
@@ -190,7 +197,7 @@ impl Node {
         let asking = self.acme.map(|(acme, certificate)| acme.follow(certificate));
         let live = self.live;
         let (closing, closed) = tokio::sync::oneshot::channel::<()>();
-        let server = axum::serve(self.door, self.router.into_make_service_with_connect_info::<Peer>())
+        let server = axum::serve(self.door, self.router.into_make_service_with_connect_info::<Visit>())
             .with_graceful_shutdown(async move {
                 stop.await;
                 live.end_watchers();
@@ -220,6 +227,14 @@ impl Node {
         .await?;
         Ok(())
     }
+}
+
+/// Outside of everything else: a preflight has no credentials.
+fn asked_by_pages(router: Router, origins: Origins) -> Router {
+    if origins.is_empty() {
+        return router;
+    }
+    router.layer(from_fn_with_state(Arc::new(origins), let_pages_ask))
 }
 
 /// The certificate of the doors that have TLS; none where no door has.
@@ -253,6 +268,26 @@ fn host_of(url: &str) -> Option<&str> {
 fn http_tls(config: &Config, certificate: Option<&ServerCertificate>) -> anyhow::Result<Option<ServerTls>> {
     let certificate = certificate.filter(|_| config.http_tls());
     Ok(certificate.map(ServerTls::for_http).transpose()?)
+}
+
+/// The HTTP door: whoever comes beyond its bounds is closed, whoever does not say in time what he wants, too. A proxy
+/// that is trusted, and this machine, stand for many, and have no bound of their own.
+fn http_door(
+    config: &Config,
+    listener: TcpListener,
+    certificate: Option<&ServerCertificate>,
+) -> anyhow::Result<HttpDoor> {
+    let proxies = config.proxies()?;
+    let excepted = move |from: IpAddr| from.is_loopback() || proxies.iter().any(|proxy| proxy.contains(from));
+    let places = Places::new(config.http_max_connections, config.http_connections_per_address, Box::new(excepted));
+    let door = Door::new(listener, http_tls(config, certificate)?).with_room(places);
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let patience = Patience {
+        head: seconds(config.http_head_timeout_s),
+        idle: seconds(config.http_idle_timeout_s),
+        body: seconds(config.http_body_timeout_s),
+    };
+    Ok(HttpDoor::new(door, patience))
 }
 
 fn open_log(config: &Config, stream: Stream) -> anyhow::Result<Log> {
@@ -289,6 +324,7 @@ fn live_settings(config: &Config, forgotten: &Forgotten) -> drover_live::Setting
         live_ms: i64::from(config.live_s) * 1000,
         offline_ms: i64::from(config.offline_s) * 1000,
         max_watchers: config.max_watchers,
+        max_watchers_of_owner: config.max_watchers_per_caller,
         snapshot_interval: Duration::from_secs(config.snapshot_interval_s.into()),
         erasures: forgotten.list.clone(),
     }
@@ -314,8 +350,12 @@ fn history_settings(config: &Config, dead: &Dead, forgotten: &Forgotten) -> anyh
 }
 
 fn past(config: &Config, reports: &Log, history: History) -> anyhow::Result<Past> {
-    let queries =
-        drover_query::Settings { queries: config.sql_concurrent as usize, ..drover_query::Settings::default() };
+    let of_caller = config.sql_concurrent_per_caller.unwrap_or(config.sql_concurrent.saturating_sub(1));
+    let queries = drover_query::Settings {
+        queries: config.sql_concurrent as usize,
+        queries_of_asker: of_caller as usize,
+        ..drover_query::Settings::default()
+    };
     let engine = Engine::new(history.clone(), queries)?;
     let limits = drover_query::Limits {
         time: Duration::from_secs(config.sql_timeout_s.into()),

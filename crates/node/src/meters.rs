@@ -68,6 +68,8 @@ fn describe() {
     counter!("drover_lane_unread_bodies_total", "Large bodies turned away unread, since both lanes were crowded");
     histogram!("drover_lane_wait_seconds", "How long requests waited for their turn, by lane");
     counter!("drover_history_moved_bytes_total", "Bytes of history that moved on for their age, by tier");
+    counter!("drover_http_connections_refused_total", "Connections closed beyond a bound (all, address)");
+    counter!("drover_mqtt_sessions_displaced_total", "Sessions that made room for another one of their owner");
     gauge!("drover_senders", "Connections that send reports, by door");
 }
 

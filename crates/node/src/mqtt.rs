@@ -2,9 +2,9 @@
 //! the connections to somebody else's broker.
 
 use crate::config::Config;
-use crate::identity::{Access, Identity};
+use crate::identity::{Access, Admitted, Identity};
 use anyhow::Context;
-use drover_access::{Caller, Permission, Reach, Role, Watching, is_person};
+use drover_access::{Caller, Permission, Reach, Watching, is_person};
 use drover_api::mqtt::{LIVE, live_page, publish_changes};
 use drover_certs::{Oldest, ServerCertificate, ServerTls};
 use drover_ingest::mqtt::{NotTaken, Upstream, follow, reporting, take};
@@ -44,7 +44,15 @@ impl Mqtt {
         certificate: Option<&ServerCertificate>,
     ) -> anyhow::Result<Mqtt> {
         let settings = Settings { max_connections: config.mqtt_max_connections, ..Settings::default() };
-        let host = Arc::new(Devices { intake: intake.clone(), live: live.clone(), access: identity.access.clone() });
+        let host = Arc::new(Devices {
+            intake: intake.clone(),
+            live: live.clone(),
+            access: identity.access.clone(),
+            sessions: Sessions {
+                of_device: config.mqtt_sessions_per_device,
+                of_caller: config.mqtt_sessions_per_caller,
+            },
+        });
         let broker = Broker::open(&config.data.join("mqtt"), settings, host)?;
         let mut listeners = Vec::new();
         if let Some(listener) = plain(config).await? {
@@ -136,6 +144,24 @@ struct Devices {
     intake: Intake,
     live: Live,
     access: Access,
+    sessions: Sessions,
+}
+
+/// How many sessions one caller may have.
+struct Sessions {
+    of_device: usize,
+    of_caller: usize,
+}
+
+impl Sessions {
+    /// None: as many as there are.
+    fn of(&self, caller: &Caller) -> Option<usize> {
+        match &caller.reach {
+            _ if caller.reaches_whole_node() => None,
+            Reach::Own => Some(self.of_device),
+            Reach::All | Reach::Fleets(_) => Some(self.of_caller),
+        }
+    }
 }
 
 /// What a client may do, found again with each of its messages.
@@ -153,7 +179,7 @@ impl Rights {
 
     /// True if any topic of the broker is the client's to use: whoever reaches the whole node and is no device.
     fn is_whole(&self) -> bool {
-        self.caller.reach == Reach::All && matches!(self.caller.role, Role::SystemAdmin | Role::Integration)
+        self.caller.reaches_whole_node()
     }
 
     /// True if every topic of the broker is the client's to hear, so that nobody needs to ask about single messages.
@@ -254,9 +280,11 @@ impl Host for Devices {
     fn connect(&self, hello: &Hello<'_>) -> Result<Pass, Refusal> {
         let admitted = self.access.mqtt(hello)?;
         let sight = admitted.caller.sight(self.access.directory());
+        let max_sessions = self.sessions.of(&admitted.caller);
         let rights = Rights { caller: admitted.caller, sight, watching: Mutex::new(admitted.watching) };
         let is_filtered = !rights.hears_all();
-        Ok(Pass { rights: Some(Arc::new(rights)), owner: admitted.owner, until: admitted.until, is_filtered })
+        let Admitted { owner, until, .. } = admitted;
+        Ok(Pass { rights: Some(Arc::new(rights)), owner, max_sessions, until, is_filtered })
     }
 
     fn may_subscribe(&self, client: &Client, filter: &str) -> Result<(), Refusal> {

@@ -1,15 +1,16 @@
 //! The way of every change from the registry's outbox to the log's `changes` stream and to the audit: in order, each once,
-//! the log first. What is in both may leave the outbox, but for the newest, which other nodes and readers follow.
+//! the log first. What is in both may leave the outbox, but for the newest, which other systems read.
 //!
-//! Must always hold: a change leaves the outbox only after this node has it in the log and in the audit; where another
-//! node, or an older copy of this one's audit, has missed some, an entry says which.
+//! Must always hold: a change leaves the outbox only after this node has it in the log and in the audit; where an older
+//! copy of the audit has missed some, an entry says which; after an older copy of the registry, no change has a number that
+//! one before it had.
 
 use anyhow::Context;
-use drover_auth::Auth;
+use drover_auth::{Auth, PersonKind};
 use drover_ledger::{Entry, Ledger, Outcome};
 use drover_log::{Log, Position};
 use drover_model::Kind;
-use drover_registry::resources::{FLEETS, resource};
+use drover_registry::resources::{CUSTOMERS, DRIVERS, FLEETS, resource};
 use drover_registry::{Change, Registry};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -20,7 +21,7 @@ const OUTBOX: &str = "registry";
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// Changes taken from it at once.
 pub const PAGE_CHANGES: u32 = 500;
-/// Changes that usually stay in the outbox for other nodes and for `GET /api/v1/changes`.
+/// Changes that usually stay in the outbox for `GET /api/v1/changes`.
 pub const KEPT_CHANGES: u32 = 100_000;
 
 /// Brings changes from the outbox to the log and to the audit.
@@ -62,6 +63,8 @@ impl Follower {
     pub async fn catch_up(&self) -> anyhow::Result<()> {
         loop {
             let audited = self.ledger.last_origin(OUTBOX).await?.unwrap_or(0);
+            // The database may have been put back to an older state under a running node.
+            self.registry.continue_after(audited).await?;
             let forgotten = self.registry.forgotten_through().await?;
             if forgotten > audited {
                 self.ledger.append(missed(audited, forgotten)).await?;
@@ -82,14 +85,18 @@ impl Follower {
         }
     }
 
-    /// Ends what was made for an asset or a fleet that is gone. The audit has the change afterwards: a crash in between
-    /// does it once more, which changes nothing.
+    /// Ends what was made for an asset, a person or a fleet that is gone. The audit has the change afterwards: a crash in
+    /// between does it once more, which changes nothing.
     async fn end_access(&self, change: &Change) -> anyhow::Result<()> {
         let Some(auth) = self.auth.as_ref().filter(|_| matches!(&*change.op, "remove" | "erase")) else {
             return Ok(());
         };
         if change.resource == FLEETS.name {
-            return Ok(auth.forget_fleet(&change.id).await?);
+            return Ok(auth.forget_fleet(&change.id, change.time_ms).await?);
+        }
+        // An erasure ends the logins by itself, and for good: it must find them.
+        if let Some(person) = person_of(change).filter(|_| change.op == "remove") {
+            auth.forget_logins(person, &change.id, change.time_ms).await?;
         }
         match self.asset_of(change) {
             Some((kind, id)) => Ok(auth.forget_device(kind, &id, change.time_ms).await?),
@@ -111,7 +118,7 @@ impl Follower {
 
     /// Appends what the log does not have yet: a crash may have come between the log and the audit.
     async fn to_log(&self, changes: &[Change]) -> anyhow::Result<()> {
-        let known = self.newest_in_log()?;
+        let known = newest_in_log(&self.changes)?;
         let records = changes.iter().filter(|change| change.seq > known).map(record);
         let records: Vec<Vec<u8>> = records.collect();
         if records.is_empty() {
@@ -120,18 +127,33 @@ impl Follower {
         let position = self.changes.append_all(&records)?;
         Ok(self.changes.durable(position).await?)
     }
+}
 
-    /// The number of the last change in the log.
-    fn newest_in_log(&self) -> anyhow::Result<i64> {
-        let end: Position = self.changes.durable_position();
-        if end == 0 {
-            return Ok(0);
-        }
-        let batches = self.changes.read(end, 1)?;
-        let last = batches.iter().flat_map(|batch| batch.records()).last();
-        let Some((_, record)) = last else { return Ok(0) };
-        let record: Value = serde_json::from_slice(record).context("the last record of the changes")?;
-        Ok(record["seq"].as_i64().unwrap_or(0))
+/// The newest change that the audit or the log has heard of: a registry that goes on after it gives no number twice.
+pub async fn newest_heard(ledger: &Ledger, changes: &Log) -> anyhow::Result<i64> {
+    let audited = ledger.last_origin(OUTBOX).await?.unwrap_or(0);
+    Ok(audited.max(newest_in_log(changes)?))
+}
+
+/// The number of the last change in the log.
+fn newest_in_log(changes: &Log) -> anyhow::Result<i64> {
+    let end: Position = changes.durable_position();
+    if end == 0 {
+        return Ok(0);
+    }
+    let batches = changes.read(end, 1)?;
+    let last = batches.iter().flat_map(|batch| batch.records()).last();
+    let Some((_, record)) = last else { return Ok(0) };
+    let record: Value = serde_json::from_slice(record).context("the last record of the changes")?;
+    Ok(record["seq"].as_i64().unwrap_or(0))
+}
+
+/// Who users can be that a record is about.
+fn person_of(change: &Change) -> Option<PersonKind> {
+    match &*change.resource {
+        name if name == CUSTOMERS.name => Some(PersonKind::Customer),
+        name if name == DRIVERS.name => Some(PersonKind::Driver),
+        _ => None,
     }
 }
 
@@ -147,11 +169,12 @@ fn record(change: &Change) -> Vec<u8> {
 }
 
 fn entry(change: Change) -> Entry {
-    let Change { seq, resource, id, op, actor, fleet_id, before, after, address, .. } = change;
+    let Change { seq, resource, id, op, time_ms, actor, fleet_id, before, after, address, .. } = change;
     let address = address.and_then(|address| address.parse().ok());
     let subject = format!("{resource}/{id}");
     let entry = Entry::new(actor, format!("{resource}.{op}"), subject);
-    Entry { fleet: fleet_id, address, before, after, origin: Some((OUTBOX, seq)), ..entry }
+    let (time_ms, origin) = (Some(time_ms), Some((OUTBOX, seq)));
+    Entry { time_ms, fleet: fleet_id, address, before, after, origin, ..entry }
 }
 
 /// Changes that left the outbox before this node had them.

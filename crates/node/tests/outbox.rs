@@ -4,7 +4,7 @@ use drover_access::{Caller, Directory};
 use drover_database::Database;
 use drover_ledger::{Filter, Ledger};
 use drover_log::{Log, MemoryEngine, Settings};
-use drover_node::outbox::{Follower, PAGE_CHANGES};
+use drover_node::outbox::{Follower, PAGE_CHANGES, newest_heard};
 use drover_registry::outbox::{NewChange, write};
 use drover_registry::resources::FLEETS;
 use drover_registry::{Change, Registry};
@@ -127,6 +127,52 @@ async fn what_left_the_outbox_before_a_node_followed_is_told_in_its_audit_once()
     assert_eq!((missed.len(), after), (1, json!({"from": 1, "to": first - 1}).to_string()));
     assert_eq!(audited(&there.ledger).await, 2_000 - (first as u64 - 1));
     assert!(here.ledger.query(&filter).await.expect("the audit").entries.is_empty());
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_registry_gives_no_number_twice_and_says_what_it_is() {
+    let house = House::new().await;
+    let follower = house.follower("audit.db").await;
+    house.change(3).await;
+    follower.catch_up().await.expect("caught up");
+    let (file, copy) = (house.folder.path().join("registry.db"), house.folder.path().join("copy.db"));
+    // Everything is in the file then.
+    house.registry.database().compact().await.expect("written anew");
+    std::fs::copy(&file, &copy).expect("copied");
+    house.change(7).await;
+    follower.catch_up().await.expect("caught up");
+    assert_eq!((audited(&follower.ledger).await, logged(&follower.changes)), (10, 10));
+    // The copy takes the place of the file, and the node starts again with it.
+    let heard = newest_heard(&follower.ledger, &follower.changes).await.expect("known");
+    assert_eq!(heard, 10);
+    let database = Database::open_file(&copy).await.expect("a database");
+    let vault = Vault::open(&house.folder.path().join("vault")).expect("a vault");
+    let registry = Registry::open_after(heard, database, vault, Directory::default()).await.expect("a registry");
+    let house = House { registry: registry.clone(), ..house };
+    let follower = Follower { registry, ..follower };
+    house.change(4).await;
+    for _ in 0..2 {
+        follower.catch_up().await.expect("caught up");
+    }
+    assert_eq!(audited(&follower.ledger).await, 14, "each change is in the audit");
+    assert_eq!(logged(&follower.changes), 15, "and in the log, beside the one that tells of it");
+    let filter = Filter { action: Some("registry.set_back".into()), ..Filter::default() };
+    let told = follower.ledger.query(&filter).await.expect("the audit").entries;
+    let after = told[0].after.as_ref().expect("both numbers").get().to_owned();
+    assert_eq!((told.len(), after), (1, json!({"newest": 3, "heard_of": 10}).to_string()));
+}
+
+#[tokio::test]
+async fn the_audit_says_when_a_change_was_made_not_when_it_was_written_there() {
+    let house = House::new().await;
+    house.change(1).await;
+    let made_ms = house.there().await[0].time_ms;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let follower = house.follower("audit.db").await;
+    follower.catch_up().await.expect("caught up");
+    let entries = follower.ledger.query(&Filter::default()).await.expect("the audit").entries;
+    assert_eq!((entries.len(), entries[0].time_ms), (1, made_ms));
+    assert!(follower.ledger.verify().await.expect("walked").sound);
 }
 
 #[tokio::test]

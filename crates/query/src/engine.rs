@@ -12,6 +12,7 @@ use crate::runtime;
 use crate::session::{Session, Sessions};
 use crate::statement::{self, Question};
 use crate::table::describe;
+use crate::turns::{Turn, Turns};
 use arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
@@ -25,7 +26,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
 /// Batches that wait between the query and its reader.
@@ -39,9 +40,8 @@ struct Inner {
     /// Taken only when dropped: a runtime must not be dropped where others wait.
     runtime: Option<Runtime>,
     sessions: Sessions,
-    turns: Arc<Semaphore>,
+    turns: Turns,
     current: Arc<Current>,
-    settings: Settings,
     views: Box<dyn Fn() -> Arc<View> + Send + Sync>,
 }
 
@@ -73,10 +73,9 @@ impl Engine {
         Ok(Engine(Arc::new(Inner {
             runtime: Some(runtime::start(settings.threads)?),
             sessions: Sessions::new(settings.threads.max(1), settings.footer_cache_bytes, footers),
-            turns: Arc::new(Semaphore::new(settings.queries.max(1))),
+            turns: Turns::new(&settings),
             current: Arc::default(),
             views,
-            settings,
         })))
     }
 
@@ -87,7 +86,7 @@ impl Engine {
     /// Needs to be called within a tokio runtime that has time.
     pub async fn run(&self, sql: &str, asker: Asker, limits: Limits) -> Result<Answer, SqlError> {
         let limits = limits.bounded();
-        let turn = self.turn().await?;
+        let turn = self.0.turns.take(&asker).await?;
         let started = Instant::now();
         // Conditions skip files and rows by what lies in them, and so would tell of what somebody may not see.
         let watch = Arc::new(Watch::new(!asker.sight.is_all()));
@@ -115,13 +114,6 @@ impl Engine {
     pub fn stop(&self, id: u64) -> bool {
         self.0.current.stop(id)
     }
-
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, SqlError> {
-        let Settings { queries, queue_wait, .. } = self.0.settings;
-        let turn = tokio::time::timeout(queue_wait, self.0.turns.clone().acquire_owned()).await;
-        let turn = turn.map_err(|_| SqlError::Busy { running: queries, waited: queue_wait })?;
-        turn.map_err(|_| SqlError::Internal { message: "the engine has stopped".into() })
-    }
 }
 
 /// One query on its way through the query threads.
@@ -136,7 +128,7 @@ struct Job {
 
 impl Job {
     /// Runs to the end or to a limit. The turn is given back when this is really over.
-    async fn run(self, steps: Sender, turn: OwnedSemaphorePermit, entry: Entry) {
+    async fn run(self, steps: Sender, turn: Turn, entry: Entry) {
         let deadline = (self.started + self.limits.time).into();
         let answered = timeout_at(deadline, AssertUnwindSafe(self.answer(&steps)).catch_unwind());
         let error = tokio::select! {

@@ -66,7 +66,7 @@ pub enum SqlError {
     /// Too many queries run already.
     #[error("{running} queries run already and none ended within {} s; try again", waited.as_secs_f32())]
     Busy {
-        /// How many run at once.
+        /// How many run at once; of one asker, where it is his own turn that was waited for.
         running: usize,
         /// How long it was waited.
         waited: Duration,

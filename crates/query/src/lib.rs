@@ -25,6 +25,7 @@ mod session;
 mod shape;
 mod statement;
 mod table;
+mod turns;
 mod yielding;
 
 pub use answer::Answer;

@@ -25,6 +25,8 @@ pub struct Asker {
     pub name: Arc<str>,
     /// Rows of all other assets are as if they were not there.
     pub sight: Sight,
+    /// He has no more turns than [`Settings::queries_of_asker`] at once.
+    pub is_bounded: bool,
 }
 
 /// What one query may use.
@@ -58,6 +60,8 @@ pub struct Settings {
     pub threads: usize,
     /// Queries that run at once.
     pub queries: usize,
+    /// Of these, queries of one asker who is bounded; at least one.
+    pub queries_of_asker: usize,
     /// How long a further query waits for its turn before it is refused.
     pub queue_wait: Duration,
     /// Parsed footers of files that are kept in memory, bytes.
@@ -69,6 +73,7 @@ impl Default for Settings {
         Settings {
             threads: std::thread::available_parallelism().map_or(2, usize::from),
             queries: 2,
+            queries_of_asker: 1,
             queue_wait: Duration::from_secs(5),
             footer_cache_bytes: 32 << 20,
         }

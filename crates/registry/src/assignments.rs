@@ -21,15 +21,23 @@ const BY_CLOCK: &str = "drover";
 const SETTLED_AT_ONCE: usize = 200;
 
 impl Shared {
-    pub(crate) async fn check_assignment(&self, from: &mut AnyConnection, row: &Row) -> Result<(), Error> {
+    /// Refuses one that overlaps another of its driver or vehicle. Of one that the caller does not reach, neither the id nor
+    /// the times are told.
+    pub(crate) async fn check_assignment(
+        &self,
+        from: &mut AnyConnection,
+        caller: &Caller,
+        row: &Row,
+    ) -> Result<(), Error> {
         let cell = |field| row.cell(&ASSIGNMENTS, field).clone();
-        let mut sql = Sql::new("SELECT id, driver_id, starts_at, ends_at FROM assignments WHERE id <> ");
-        sql.text(&row.id).push(" AND (driver_id = ").bind(cell("driver_id"));
+        let mut sql = Sql::new("SELECT id, driver_id, starts_at, ends_at, ");
+        scope::push_reached(&mut sql, caller, &ASSIGNMENTS);
+        sql.push(" FROM assignments WHERE id <> ").text(&row.id).push(" AND (driver_id = ").bind(cell("driver_id"));
         sql.push(" OR vehicle_id = ").bind(cell("vehicle_id")).push(")");
         if let Cell::Integer(end) = cell("ends_at") {
             sql.push(" AND starts_at < ").integer(end);
         }
-        sql.push(" AND (ends_at IS NULL OR ends_at > ").bind(cell("starts_at")).push(") LIMIT 1");
+        sql.push(" AND (ends_at IS NULL OR ends_at > ").bind(cell("starts_at")).push(") ORDER BY reached DESC LIMIT 1");
         let Some(other) = sql.one(from).await? else { return Ok(()) };
         let id: String = other.try_get(0)?;
         let same_driver = other.try_get::<Option<String>, _>(1)?.as_deref() == row.text(&ASSIGNMENTS, "driver_id");
@@ -38,10 +46,14 @@ impl Shared {
         let starts = moment(other.try_get(2)?);
         let ends = other.try_get::<Option<i64>, _>(3)?.map_or_else(|| "further notice".to_owned(), moment);
         let value = row.text(&ASSIGNMENTS, field).unwrap_or_default();
+        let taken = match other.try_get::<i64, _>(4)? {
+            0 => "for a part of that time".to_owned(),
+            _ => format!("by the assignment {id:?} from {starts} until {ends}"),
+        };
         Err(Error::Conflict {
             code: "overlap",
             field: Some(field.into()),
-            message: format!("{field} {value:?} is taken by the assignment {id:?} from {starts} until {ends}"),
+            message: format!("{field} {value:?} is taken {taken}"),
             help: "end the other assignment first, or choose another time",
         })
     }

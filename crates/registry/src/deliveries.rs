@@ -49,8 +49,8 @@ pub(crate) fn is_end(status: &str) -> bool {
     next_statuses(status).is_empty()
 }
 
-/// A driver is named from `assigned` on.
-pub(crate) fn check(row: &Row) -> Result<(), Error> {
+/// A driver is named from `assigned` on; from `picked_up` on the delivery stays with whom it is.
+pub(crate) fn check(before: Option<&Row>, row: &Row) -> Result<(), Error> {
     let status = row.text(&DELIVERIES, "status").unwrap_or_default();
     if row.text(&DELIVERIES, "driver_id").is_none() && !matches!(status, "created" | "cancelled") {
         return Err(Error::invalid(
@@ -58,7 +58,30 @@ pub(crate) fn check(row: &Row) -> Result<(), Error> {
             format!("driver_id is missing; a delivery that is {status} has a driver"),
         ));
     }
-    Ok(())
+    before.map_or(Ok(()), |before| stays_with_whom_it_is(before, row))
+}
+
+/// Who brings what is on its way, with what, and to whom, is what its history tells, and who sees the driver goes by it: it
+/// changes where the delivery rests, and at its end no more.
+fn stays_with_whom_it_is(before: &Row, row: &Row) -> Result<(), Error> {
+    let status = before.text(&DELIVERIES, "status").unwrap_or_default();
+    let (code, help) = match status {
+        "picked_up" | "out_for_delivery" | "arrived" => {
+            ("under_way", "move it to failed first; then change it, and assign it again")
+        }
+        _ if is_end(status) => ("at_its_end", "leave it as it was; make a new delivery for what is brought again"),
+        _ => return Ok(()),
+    };
+    let changed = |field: &&str| before.cell(&DELIVERIES, field) != row.cell(&DELIVERIES, field);
+    match ["driver_id", "customer_id", "vehicle_id"].into_iter().find(changed) {
+        None => Ok(()),
+        Some(field) => Err(Error::Conflict {
+            code,
+            field: Some(field.into()),
+            message: format!("the delivery {:?} is {status}; its {field} cannot change", before.id),
+            help,
+        }),
+    }
 }
 
 /// A delivery that has a history stays.
@@ -151,6 +174,7 @@ impl Shared {
         self.overwrite(&mut write.transaction, &DELIVERIES, &after).await?;
         self.event(&mut write.transaction, caller, &after, transition.place, transition.data.as_ref()).await?;
         write.note(&DELIVERIES, "transition", &caller.subject, Some(&before), Some(&after)).await?;
+        self.tell_routes(&mut write, caller, &before, &after).await?;
         if let Some(request) = &request {
             let (vault, done) = (&self.vault, (&*after.id, after.updated_at));
             repeats::keep(&mut write.transaction, vault, &caller.subject, MOVING, request, done).await?;
@@ -172,6 +196,21 @@ impl Shared {
             });
         }
         self.event(to, caller, row, None, None).await
+    }
+
+    /// The event of a change that is no transition: a delivery that is assigned was given to another driver.
+    pub(crate) async fn event_of_change(
+        &self,
+        to: &mut AnyConnection,
+        caller: &Caller,
+        before: &Row,
+        after: &Row,
+    ) -> Result<(), Error> {
+        let driver = |row: &Row| row.text(&DELIVERIES, "driver_id").map(str::to_owned);
+        if after.text(&DELIVERIES, "status") != Some("assigned") || driver(before) == driver(after) {
+            return Ok(());
+        }
+        self.event(to, caller, after, None, None).await
     }
 
     async fn event(

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 /// So long a caller waits before it asks a database again that was away, s.
 const RETRY_AFTER_S: u32 = 5;
+/// The same of a file that cannot be written, s.
+const STORAGE_RETRY_AFTER_S: u32 = 30;
 
 /// Why a call did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +108,21 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+/// There is no room for what was to be written: nothing of it was. Reads go on, and so do writes, once there is.
+pub fn disk_full() -> Problem {
+    let message = "the disk of the registry's database is full: nothing was written";
+    let help =
+        "free space on the node's data disk, or on the disk of PostgreSQL; it resumes by itself. Send again later";
+    Problem::new(ProblemKind::Unavailable, "disk_full", message, help).retry_after(RETRY_AFTER_S)
+}
+
+/// A file of the node cannot be read or written.
+pub fn storage_failed(message: String) -> Problem {
+    tracing::error!(error = message, "a file of the node could not be read or written");
+    let help = "check the disk of the node's data folder, then send the request again";
+    Problem::new(ProblemKind::Unavailable, "storage_failed", message, help).retry_after(STORAGE_RETRY_AFTER_S)
+}
+
 /// The record is not what the caller read.
 pub(crate) fn changed(version: i64) -> Problem {
     let message = format!("the record has changed since it was read; its ETag is \"{version}\" now");
@@ -122,6 +139,11 @@ impl From<Error> for Problem {
                 let help = "send the request again in a few seconds";
                 Problem::new(ProblemKind::Unavailable, "registry_away", message, help).retry_after(RETRY_AFTER_S)
             }
+            Error::Database(database) if database.full() => {
+                tracing::error!(error = %database, "the disk of the registry's database is full");
+                disk_full()
+            }
+            Error::Vault(drover_vault::Error::File { .. }) => storage_failed(message),
             Error::Database(database) if database.conflict() => {
                 let message = "another record already has this id or one of these unique values";
                 let help = "choose another value, or change the record that has it";

@@ -16,12 +16,14 @@ mod claims;
 mod deliveries;
 mod erasing;
 mod error;
+mod handover;
 mod http;
 mod list;
 mod migrations;
 mod mirror;
 pub mod outbox;
 mod persons;
+mod progress;
 mod record;
 mod references;
 pub mod repeats;
@@ -36,12 +38,13 @@ mod writes;
 pub use check::Cell;
 pub use claims::HasReported;
 pub use deliveries::{TRANSITIONS, next_statuses};
-pub use error::Error;
+pub use error::{Error, disk_full, storage_failed};
 pub use http::kept as idempotency;
 pub use http::{ErasePerson, Hooks, Later, LatestStation, ReportingStations, routes};
 pub use migrations::STEPS;
 pub use record::{
-    Change, Comparison, DeliveryEvent, LIMIT_DEFAULT, LIMIT_MAX, Page, Query, Record, SET_BY_DROVER, Transition,
+    Change, Comparison, Contact, DeliveryEvent, LIMIT_DEFAULT, LIMIT_MAX, Page, Query, Record, SET_BY_DROVER,
+    Transition,
 };
 pub use repeats::{Made, Repeatable};
 pub use resources::{RESOURCES, resource};
@@ -61,7 +64,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// So long an erasure may take: it looks at all routes.
 const ERASE_PATIENCE: Duration = Duration::from_secs(60);
-/// How often [`Registry::follow_changes`] looks what other nodes changed.
+/// How often [`Registry::follow_changes`] looks what others changed.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// The registry. Cheap to clone.
@@ -82,7 +85,20 @@ impl Registry {
     /// Opens the registry: brings the tables to the newest step and fills the directory and the deliveries under way.
     /// Records of `directory` are written by this registry from now on.
     pub async fn open(database: Database, vault: Vault, directory: Directory) -> Result<Registry, Error> {
+        Registry::open_after(0, database, vault, directory).await
+    }
+
+    /// The same for a registry whose changes were followed elsewhere up to `heard`: where it does not know that change, it is
+    /// an older copy, and goes on with greater numbers. A change `registry.set_back` tells it.
+    pub async fn open_after(
+        heard: i64,
+        database: Database,
+        vault: Vault,
+        directory: Directory,
+    ) -> Result<Registry, Error> {
         database.migrate("registry", STEPS).await?;
+        // Before anything is changed: what erases those who came back with the copy is heard of, too.
+        outbox::continue_after(&database, heard).await?;
         let mirror = Mirror::new(directory);
         let (settled_until, has_reported) = (AtomicI64::new(0), OnceLock::new());
         let registry = Registry(Arc::new(Shared { database, vault, mirror, settled_until, has_reported }));
@@ -103,8 +119,8 @@ impl Registry {
     }
 
     /// The same for a request that may come again: for a day, and among the newest 10,000 of its caller, a repetition makes
-    /// nothing and is answered with what the first one made, also after a restart and on every node of the database. The
-    /// same word with another body is refused.
+    /// nothing and is answered with what the first one made, also after a restart. The same word with another
+    /// body is refused.
     pub async fn create_once(
         &self,
         caller: &Caller,
@@ -244,6 +260,22 @@ impl Registry {
         self.timed(self.0.events_of(caller, delivery)).await
     }
 
+    /// Whom a delivery is for: to its own driver while it is not at its end, to others if the customer is within reach.
+    pub async fn contact_of(&self, caller: &Caller, delivery: &str) -> Result<Contact, Error> {
+        self.timed(self.0.contact_of(caller, delivery)).await
+    }
+
+    /// Says how a delivery is to be handed over; a null takes it back. Only until it is picked up.
+    pub async fn instruct(
+        &self,
+        caller: &Caller,
+        delivery: &str,
+        instructions: &Value,
+        if_match: Option<i64>,
+    ) -> Result<Record, Error> {
+        self.timed(self.0.instruct(caller, delivery, instructions, if_match)).await
+    }
+
     /// A driver's assignments, newest first, at most [`LIMIT_MAX`].
     pub async fn assignments_of(&self, caller: &Caller, driver: &str) -> Result<Vec<Record>, Error> {
         self.timed(self.0.assignments_of(caller, driver)).await
@@ -252,6 +284,11 @@ impl Registry {
     /// Changes after `seq`, in order, at most `limit`.
     pub async fn changes_since(&self, seq: i64, limit: u32) -> Result<Vec<Change>, Error> {
         self.timed(outbox::since(&self.0.database, seq, limit)).await
+    }
+
+    /// Gives changes greater numbers than `seq` from now on, if it does not yet: see [`Registry::open_after`].
+    pub async fn continue_after(&self, seq: i64) -> Result<(), Error> {
+        self.timed(outbox::continue_after(&self.0.database, seq)).await
     }
 
     /// The number up to which changes were forgotten; 0 while all are there.
@@ -295,7 +332,7 @@ impl Registry {
         &self.0.database
     }
 
-    /// Keeps what is in memory true to what other nodes change, and `drivers.vehicle_id` to assignments that begin or end.
+    /// Keeps what is in memory true to what other hands change in the tables, and `drivers.vehicle_id` to assignments that begin or end.
     /// Never returns; a database that is away is asked again.
     pub async fn follow_changes(&self) {
         let mut every = tokio::time::interval(FOLLOW_EVERY);

@@ -8,10 +8,14 @@ use crate::record::Change;
 use crate::rows::Sql;
 use drover_access::request_address;
 use drover_answer::now_ms;
-use drover_database::{Database, Transaction};
-use serde_json::Value;
+use drover_database::{Database, Dialect, Transaction};
+use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::any::AnyRow;
+
+/// Of what the change is that tells of an older copy, and its word.
+const REGISTRY: &str = "registry";
+const SET_BACK: &str = "set_back";
 
 /// What changed; the rest of a [`Change`] is known when it is written.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,8 +38,8 @@ pub struct NewChange<'a> {
     pub after: Option<Value>,
 }
 
-/// Writes a change in the transaction that makes it, with the address that the request comes from, and says its number. Numbers grow in the order of commits, because
-/// [`Database::begin`] gives out one transaction at a time.
+/// Writes a change in the transaction that makes it, with the address that the request comes from, and says its number.
+/// Numbers grow in the order of commits, because [`Database::begin`] gives out one transaction at a time.
 pub async fn write(transaction: &mut Transaction, change: NewChange<'_>) -> Result<i64, Error> {
     let json = |value: Option<Value>| value.map_or(Cell::Null, |value| Cell::Text(value.to_string()));
     let mut sql = Sql::new(
@@ -49,6 +53,43 @@ pub async fn write(transaction: &mut Transaction, change: NewChange<'_>) -> Resu
     sql.bind(address).push(") RETURNING seq");
     let row = sql.one(transaction).await?;
     row.map_or_else(|| Err(Error::damaged("outbox", "a row was written and has no number")), |row| Ok(row.try_get(0)?))
+}
+
+/// Goes on after `seq`, which some change had that was heard of elsewhere. Where this database does not know it, it was put
+/// back to an older copy: the next numbers are greater, and a change `registry.set_back` says from where to where. On `Ok`
+/// no further change has a number up to `seq`.
+pub(crate) async fn continue_after(database: &Database, seq: i64) -> Result<(), Error> {
+    let mut connection = database.read().await?;
+    let (newest, _) = bounds(&mut connection).await?;
+    drop(connection);
+    if newest >= seq {
+        return Ok(());
+    }
+    let mut transaction = database.begin().await?;
+    let (newest, _) = bounds(&mut transaction).await?;
+    if newest >= seq {
+        return Ok(());
+    }
+    let mut sql = match database.dialect() {
+        Dialect::Sqlite => {
+            Sql::new("DELETE FROM sqlite_sequence WHERE name = 'outbox'").run(&mut transaction).await?;
+            Sql::new("INSERT INTO sqlite_sequence (name, seq) SELECT 'outbox', (")
+        }
+        Dialect::Postgres => Sql::new("SELECT setval(pg_get_serial_sequence('outbox', 'seq'), "),
+    };
+    sql.integer(seq).push(")");
+    sql.run(&mut transaction).await?;
+    let after = Some(json!({"newest": newest, "heard_of": seq}));
+    let change =
+        NewChange { resource: REGISTRY, id: "outbox", op: SET_BACK, actor: "drover", after, ..NewChange::default() };
+    write(&mut transaction, change).await?;
+    transaction.commit().await?;
+    tracing::warn!(
+        newest,
+        heard_of = seq,
+        "the registry was put back to an older copy; what came after it is not in it"
+    );
+    Ok(())
 }
 
 /// Changes after `seq`, in order, at most `limit`.

@@ -143,6 +143,19 @@ pub struct Transition {
     pub data: Option<Map<String, Value>>,
 }
 
+/// Whom a delivery is for, as whoever brings it needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Contact {
+    /// The delivery.
+    pub delivery_id: String,
+    /// Its customer, where it has one.
+    pub customer_id: Option<String>,
+    /// His name; none once he was erased.
+    pub name: Option<String>,
+    /// His telephone number, where it is known.
+    pub phone: Option<String>,
+}
+
 /// One event of a delivery's history.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct DeliveryEvent {
@@ -154,12 +167,13 @@ pub struct DeliveryEvent {
     pub event_type: String,
     /// When, RFC 3339.
     pub time: String,
-    /// Where, degrees north.
+    /// Where, degrees north. Not told to customers.
     pub latitude: Option<f64>,
-    /// Where, degrees east.
+    /// Where, degrees east. Not told to customers.
     pub longitude: Option<f64>,
-    /// What was kept with it.
+    /// What was kept with it. Not told to customers.
     pub data: Option<Value>,
-    /// Who did it.
+    /// Who did it. Not told to customers.
+    #[schema(required = false)]
     pub actor: String,
 }

@@ -1,10 +1,10 @@
 //! What records name must be there, and within reach of who names it: fields that refer to a record, the stops of routes, and
-//! a driver who can still be sent.
+//! a driver who can still be sent. And what is named by others stays.
 
 use crate::Shared;
 use crate::check::Cell;
 use crate::error::Error;
-use crate::resources::{DRIVERS, resource as resource_named};
+use crate::resources::{DEVICES, DRIVERS, RESOURCES, resource as resource_named};
 use crate::rows::{Row, Sql, person};
 use crate::schema::{Field, FieldKind, Resource};
 use crate::scope;
@@ -122,4 +122,51 @@ async fn check_list(
         }
     }
     Ok(())
+}
+
+/// Refuses to remove what others refer to. One of these is named if the caller reaches it and may read it; of others it is
+/// only said that there are some.
+pub(crate) async fn not_referred_to(
+    from: &mut AnyConnection,
+    caller: &Caller,
+    resource: &Resource,
+    id: &str,
+) -> Result<(), Error> {
+    let mut held = false;
+    for (other, column, kind) in referring(resource) {
+        let mut sql = Sql::new("SELECT id, ");
+        scope::push_reached(&mut sql, caller, other);
+        sql.push(" FROM ").push(other.table).push(" WHERE ").push(column).push(" = ").text(id);
+        if let Some(kind) = kind {
+            sql.push(" AND asset_kind = ").text(kind);
+        }
+        sql.push(" ORDER BY reached DESC LIMIT 1");
+        let Some(row) = sql.one(from).await? else { continue };
+        held = true;
+        if row.try_get::<i64, _>(1)? != 0 && caller.may(other.read) {
+            let by: String = row.try_get(0)?;
+            let message = format!("{} {by:?} refers to the {} {id:?}", other.singular, resource.singular);
+            return Err(in_use(message, "change or remove what refers to it first, or set its status"));
+        }
+    }
+    if held {
+        let message = format!("something that is not within your reach refers to the {} {id:?}", resource.singular);
+        return Err(in_use(message, "set its status instead, or ask an administrator of all fleets"));
+    }
+    Ok(())
+}
+
+/// Where a record of `resource` may be named: the resource, the column, and for devices the kind that stands beside it.
+fn referring(resource: &Resource) -> Vec<(&'static Resource, &'static str, Option<&'static str>)> {
+    let mut places = Vec::new();
+    for other in RESOURCES {
+        let names = |field: &&Field| matches!(field.kind, FieldKind::Ref(to) if to == resource.name);
+        places.extend(other.fields.iter().filter(names).map(|field| (other, field.name, None)));
+    }
+    places.extend(resource.asset.map(|kind| (&DEVICES, "asset_id", Some(kind.name()))));
+    places
+}
+
+fn in_use(message: String, help: &'static str) -> Error {
+    Error::Conflict { code: "in_use", field: None, message, help }
 }

@@ -245,6 +245,9 @@ pub const DELIVERY_STATUSES: &[&str] = &[
     "cancelled",
 ];
 
+/// Statuses of a delivery after which nothing is left to do at its stop, as long as it has them.
+pub(crate) const OUTCOMES: &[&str] = &["delivered", "failed", "returned", "cancelled"];
+
 /// The fields of one stop of a route.
 pub(crate) const STOP: &[Field] = &[
     Field::new("sequence", Integer { min: 0, max: 10_000 }, "Its place in the route."),
@@ -257,7 +260,8 @@ pub(crate) const STOP: &[Field] = &[
     Field::new("station_id", Ref("stations"), "The station that it is."),
     Field::new("arrive_at", Time, "When the vehicle should be there."),
     Field::new("service_min", Integer { min: 0, max: 1440 }, "How long it stays, minutes."),
-    Field::new("done", Flag, "Whether it was served."),
+    Field::new("done", Flag, "Whether it was served, or nothing is left to do there; with an outcome it is."),
+    Field::new("outcome", Word(OUTCOMES), "What became of its delivery; Drover sets it, whatever is sent.").read_only(),
 ];
 
 /// Routes with their stops.

@@ -102,6 +102,21 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// A row of [`select`] as the table has it: what is sealed stays so.
+    pub(crate) fn unopened(resource: &Resource, row: &AnyRow) -> Result<Row, Error> {
+        let first = 4 + usize::from(resource.is_personal());
+        let erased = resource.is_personal() && row.try_get::<i64, _>(4)? != 0;
+        let cells = resource.fields.iter().enumerate().map(|(at, field)| raw_cell(field, row, first + at));
+        Ok(Row {
+            id: row.try_get(0)?,
+            version: row.try_get(1)?,
+            created_at: row.try_get(2)?,
+            updated_at: row.try_get(3)?,
+            erased,
+            cells: cells.collect::<Result<_, sqlx::Error>>()?,
+        })
+    }
+
     /// The cell of a field of `resource`, whose row this is.
     pub(crate) fn cell(&self, resource: &Resource, field: &str) -> &Cell {
         let at = resource.fields.iter().position(|known| known.name == field);
@@ -226,17 +241,7 @@ pub(crate) fn select(resource: &Resource) -> Sql {
 impl Shared {
     /// A row of [`select`], opened.
     pub(crate) fn opened(&self, resource: &Resource, row: &AnyRow) -> Result<Row, Error> {
-        let first = 4 + usize::from(resource.is_personal());
-        let erased = resource.is_personal() && row.try_get::<i64, _>(4)? != 0;
-        let cells = resource.fields.iter().enumerate().map(|(at, field)| raw_cell(field, row, first + at));
-        let mut read = Row {
-            id: row.try_get(0)?,
-            version: row.try_get(1)?,
-            created_at: row.try_get(2)?,
-            updated_at: row.try_get(3)?,
-            erased,
-            cells: cells.collect::<Result<_, sqlx::Error>>()?,
-        };
+        let mut read = Row::unopened(resource, row)?;
         if let Some(person) = read.person(resource) {
             let is_erased = self.vault.is_erased(&person);
             read.erased |= is_erased;
@@ -251,7 +256,9 @@ impl Shared {
     fn open_cells(&self, resource: &Resource, person: &str, row: &mut Row) -> Result<(), Error> {
         for (field, cell) in resource.fields.iter().zip(&mut row.cells).filter(|(field, _)| field.is_sealed()) {
             if let Cell::Text(sealed) = &*cell {
-                let opened = self.vault.open_sealed(person, &place(resource, field), sealed)?;
+                let place = place(resource, field);
+                let opened = self.vault.open_sealed(person, &place, sealed);
+                let opened = opened.map_err(|why| Error::damaged(format!("{place} of {:?}", row.id), why))?;
                 *cell = opened.map_or(Cell::Null, Cell::Text);
             }
         }

@@ -21,6 +21,13 @@ pub(crate) fn push(sql: &mut Sql, caller: &Caller, resource: &Resource) {
     sql.push(")");
 }
 
+/// Appends a column `reached`: 1 for what the caller reaches, 0 for what counts, but is not told to him.
+pub(crate) fn push_reached(sql: &mut Sql, caller: &Caller, resource: &Resource) {
+    sql.push("CAST(CASE WHEN ");
+    push(sql, caller, resource);
+    sql.push(" THEN 1 ELSE 0 END AS BIGINT) AS reached");
+}
+
 fn push_fleets(sql: &mut Sql, fleets: &[Arc<str>], resource: &Resource) {
     let cells = || fleets.iter().map(|fleet| Cell::Text(fleet.to_string()));
     match resource.fleet {

@@ -28,6 +28,19 @@ pub struct Passage {
     pub fleet_id: Option<Arc<str>>,
     /// How far it is.
     pub status: Arc<str>,
+    /// Since when it is out for delivery, ms UTC: its last way out of the door. None while it is not out. Never earlier
+    /// than the truth: where this node missed how it went out, it is the moment of what it heard next.
+    pub out_since: Option<i64>,
+}
+
+/// Statuses in which a delivery is out: its driver is on the way with it, or at the door.
+pub(crate) const OUT: [&str; 2] = ["out_for_delivery", "arrived"];
+
+impl Passage {
+    /// True while it is out for delivery, or its driver is at the door.
+    pub fn is_out(&self) -> bool {
+        OUT.contains(&&*self.status)
+    }
 }
 
 /// A delivery came under way, moved on, or left.

@@ -6,13 +6,15 @@ use crate::check::{self, Cell, known_only};
 use crate::claims;
 use crate::deliveries;
 use crate::error::Error;
-use crate::mirror::Mirror;
+use crate::mirror::{Heard, Mirror};
 use crate::outbox::{self, NewChange};
+use crate::progress::show_outcomes;
 use crate::record::{Record, SET_BY_DROVER};
+use crate::references::not_referred_to;
 use crate::repeats::{Made, Repeatable};
-use crate::resources::{RESOURCES, resource as resource_named};
+use crate::resources::{DELIVERIES, RESOURCES, ROUTES, resource as resource_named};
 use crate::rows::{Row, Sql, select};
-use crate::schema::{Field, FieldKind, FleetOf, Resource, Unique};
+use crate::schema::{Field, FleetOf, Resource, Unique};
 use crate::scope;
 use drover_access::{Caller, Reach};
 use drover_answer::now_ms;
@@ -31,6 +33,8 @@ struct Noted {
     seq: i64,
     resource: &'static Resource,
     id: String,
+    version: i64,
+    time_ms: i64,
     after: Option<Value>,
 }
 
@@ -62,15 +66,17 @@ impl Write {
         };
         let after = change.after.clone();
         let seq = outbox::write(&mut self.transaction, change).await?;
-        self.noted.push(Noted { seq, resource, id: row.id.clone(), after });
+        let (version, time_ms) = (row.version, row.updated_at);
+        self.noted.push(Noted { seq, resource, id: row.id.clone(), version, time_ms, after });
         Ok(())
     }
 
     /// Makes it durable, then tells what is in memory.
     pub(crate) async fn commit(self, mirror: &Mirror) -> Result<(), Error> {
         self.transaction.commit().await?;
-        for Noted { seq, resource, id, after } in &self.noted {
-            mirror.apply(*seq, resource.name, id, after.as_ref());
+        for Noted { seq, resource, id, version, time_ms, after } in &self.noted {
+            let (seq, version, time_ms) = (*seq, *version, *time_ms);
+            mirror.apply(&Heard { seq, resource: resource.name, id, version, time_ms, after: after.as_ref() });
         }
         Ok(())
     }
@@ -117,7 +123,7 @@ impl Shared {
         let nothing =
             Row { id, version: 1, created_at: now, updated_at: now, erased: false, cells: defaults(resource)? };
         let mut row = merged(resource, &body, &nothing, true)?;
-        if *resource == crate::resources::DELIVERIES {
+        if *resource == DELIVERIES {
             row.set(resource, "tracking_number", Cell::Text(random_word(TRACKING_BYTES)?.to_ascii_uppercase()));
         }
         let mut write = Write::begin(&self.database).await?;
@@ -129,9 +135,12 @@ impl Shared {
         if self.row_by_id(&mut write.transaction, resource, &row.id).await?.is_some() {
             return Err(taken(resource, "id", &row.id));
         }
+        if *resource == ROUTES {
+            show_outcomes(&mut write.transaction, &mut row).await?;
+        }
         self.check_row(&mut write.transaction, caller, resource, None, &row).await?;
         self.insert(&mut write.transaction, resource, &row).await?;
-        if *resource == crate::resources::DELIVERIES {
+        if *resource == DELIVERIES {
             self.first_event(&mut write.transaction, caller, &row).await?;
         }
         write.note(resource, "create", &caller.subject, None, Some(&row)).await?;
@@ -190,6 +199,9 @@ impl Shared {
             return Err(Error::invalid("id", format!("the id of {:?} cannot be changed", before.id)));
         }
         let mut after = merged(resource, &body, &before, whole)?;
+        if *resource == ROUTES {
+            show_outcomes(&mut write.transaction, &mut after).await?;
+        }
         if after.cells == before.cells {
             return Ok((write, before.record(resource), false));
         }
@@ -197,6 +209,9 @@ impl Shared {
         after.updated_at = now_ms();
         self.check_row(&mut write.transaction, caller, resource, Some(&before), &after).await?;
         self.overwrite(&mut write.transaction, resource, &after).await?;
+        if *resource == DELIVERIES {
+            self.event_of_change(&mut write.transaction, caller, &before, &after).await?;
+        }
         write.note(resource, "update", &caller.subject, Some(&before), Some(&after)).await?;
         self.settle_after(&mut write, resource, Some(&before), Some(&after)).await?;
         claims::keep_former(&mut write.transaction, resource, &before, Some(&after)).await?;
@@ -214,10 +229,10 @@ impl Shared {
         let mut write = Write::begin(&self.database).await?;
         let row = self.row(&mut write.transaction, caller, resource, id).await?;
         same_version(resource, &row, if_match)?;
-        if *resource == crate::resources::DELIVERIES {
+        if *resource == DELIVERIES {
             deliveries::removable(&row)?;
         }
-        not_referred_to(&mut write.transaction, resource, id).await?;
+        not_referred_to(&mut write.transaction, caller, resource, id).await?;
         let mut sql = Sql::new("DELETE FROM ");
         sql.push(resource.table).push(" WHERE id = ").text(id);
         sql.run(&mut write.transaction).await?;
@@ -257,8 +272,8 @@ impl Shared {
         }
         pairs(resource, row)?;
         match resource.name {
-            "assignments" => self.check_assignment(from, row).await?,
-            "deliveries" => deliveries::check(row)?,
+            "assignments" => self.check_assignment(from, caller, row).await?,
+            "deliveries" => deliveries::check(before, row)?,
             "devices" => check_device(from, caller, resource, row).await?,
             _ => {}
         }
@@ -442,37 +457,6 @@ async fn check_device(
     match sql.one(from).await? {
         Some(_) => Ok(()),
         None => Err(Error::invalid("asset_id", format!("asset_id: there is no {kind} {asset:?}"))),
-    }
-}
-
-async fn not_referred_to(from: &mut AnyConnection, resource: &Resource, id: &str) -> Result<(), Error> {
-    for other in RESOURCES {
-        for field in other.fields {
-            if !matches!(field.kind, FieldKind::Ref(to) if to == resource.name) {
-                continue;
-            }
-            let mut sql = Sql::new("SELECT id FROM ");
-            sql.push(other.table).push(" WHERE ").push(field.name).push(" = ").text(id).push(" LIMIT 1");
-            if let Some(row) = sql.one(from).await? {
-                return Err(in_use(resource, id, other, &row.try_get::<String, _>(0)?));
-            }
-        }
-    }
-    let Some(kind) = resource.asset else { return Ok(()) };
-    let mut sql = Sql::new("SELECT id FROM devices WHERE asset_kind = ");
-    sql.text(kind.name()).push(" AND asset_id = ").text(id).push(" LIMIT 1");
-    match sql.one(from).await? {
-        Some(row) => Err(in_use(resource, id, &crate::resources::DEVICES, &row.try_get::<String, _>(0)?)),
-        None => Ok(()),
-    }
-}
-
-fn in_use(resource: &Resource, id: &str, by: &Resource, by_id: &str) -> Error {
-    Error::Conflict {
-        code: "in_use",
-        field: None,
-        message: format!("{} {by_id:?} refers to the {} {id:?}", by.singular, resource.singular),
-        help: "change or remove what refers to it first, or set its status",
     }
 }
 

@@ -1,14 +1,18 @@
 //! The HTTP door of the registry: what each route answers, over SQLite. Every answer is checked against the served
 //! description too: its status must be documented there.
 
+#[path = "http/deliveries.rs"]
+mod deliveries;
 #[path = "http/site.rs"]
 mod site;
+#[path = "http/stations.rs"]
+mod stations;
 
 use axum::routing::get;
 use drover_access::{Reach, Role};
 use drover_registry::{FieldKind, RESOURCES, resource};
 use serde_json::{Value, json};
-use site::{Answer, Site, caller, collect_refs, dev, driver, minimal};
+use site::{Answer, Site, caller, collect_refs, dev, minimal};
 
 #[tokio::test]
 async fn every_resource_is_made_read_listed_changed_exported_and_removed() {
@@ -71,7 +75,7 @@ async fn a_list_has_pages_an_order_and_filters() {
         assert_eq!((found, &answer["meta"]["pagination"]["total"]), (ids, &json!(total)), "{asked}");
         assert_eq!(
             (&answer["status"], &answer["code"], &answer["meta"]["version"]),
-            (&json!("success"), &json!(200), &json!("v1"))
+            (&json!("success"), &json!(200), &json!("1.0"))
         );
     }
 }
@@ -132,6 +136,7 @@ async fn a_change_waits_for_the_version_that_the_caller_read() {
         answer.is_problem(412, "changed", None);
         assert!(answer.message().contains("\"1\""), "{}", answer.message());
     }
+    site.with("PUT", one, &[("if-none-match", "*")], r#"{"name":"South"}"#).await.is_problem(412, "changed", None);
     let answer = site.with("PATCH", one, &[("if-match", "\"7\", \"1\"")], r#"{"name":"South"}"#).await;
     assert_eq!(answer.data(200)["version"], 2);
     assert_eq!(site.with("DELETE", one, &[("if-match", "*")], "").await.status, 204);
@@ -333,53 +338,6 @@ async fn a_file_with_a_strange_header_or_too_many_bytes_is_refused_whole() {
 }
 
 #[tokio::test]
-async fn a_delivery_moves_along_its_ways_and_keeps_its_history() {
-    let site = Site::open().await;
-    site.post("/api/v1/drivers", &json!({"id": "d-1", "name": "Ana"})).await.data(201);
-    let made = site.post("/api/v1/deliveries", &json!({"id": "del-1", "order_id": "A-1"})).await.data(201);
-    assert_eq!(made["status"], "created");
-    let path = "/api/v1/deliveries/del-1/status";
-    site.put(path, &json!({"status": "delivered"})).await.is(409);
-    let assigned = site.put(path, &json!({"status": "assigned", "driver_id": "d-1"})).await.data(200);
-    assert_eq!(
-        (&assigned["delivery_id"], &assigned["status"], &assigned["driver_id"]),
-        (&json!("del-1"), &json!("assigned"), &json!("d-1"))
-    );
-    assert!(assigned["updated_at"].is_string() && assigned["order_id"] == "A-1");
-    let place =
-        json!({"status": "picked_up", "latitude": 38.7, "longitude": -9.1, "note": "two boxes", "data": {"boxes": 2}});
-    let answer = site.put(path, &place).await;
-    assert_eq!((&answer.data(200)["status"], answer.header("etag")), (&json!("picked_up"), "\"3\""));
-    let stale = site.with("PUT", path, &[("if-match", "\"2\"")], r#"{"status":"out_for_delivery"}"#).await;
-    stale.is_problem(412, "changed", None);
-    for (body, field) in [
-        (json!({}), "status"),
-        (json!({"status": "flying"}), "status"),
-        (json!({"status": "out_for_delivery", "latitude": 1}), "longitude"),
-        (json!({"status": "out_for_delivery", "latitude": 91, "longitude": 1}), "latitude"),
-        (json!({"status": "out_for_delivery", "note": 5}), "note"),
-        (json!({"status": "out_for_delivery", "data": "x"}), "data"),
-        (json!({"status": "out_for_delivery", "stat": "x"}), "stat"),
-    ] {
-        let answer = site.put(path, &body).await;
-        assert_eq!((answer.status, answer.field().as_deref()), (422, Some(field)), "{body}");
-    }
-    let events = site.get("/api/v1/deliveries/del-1/events").await.data(200);
-    let kinds: Vec<_> = events.as_array().unwrap().iter().map(|event| event["event_type"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["created", "assigned", "picked_up"]);
-    assert_eq!(events[2]["data"], json!({"boxes": 2, "note": "two boxes"}));
-    assert_eq!((&events[2]["latitude"], &events[2]["delivery_id"]), (&json!(38.7), &json!("del-1")));
-    assert_eq!(site.get("/api/v1/orders/A-1").await.data(200)["id"], "del-1");
-    site.get("/api/v1/orders/A-2").await.is_problem(404, "not_found", None);
-    site.get("/api/v1/deliveries/del-2/events").await.is_problem(404, "not_found", None);
-    site.put("/api/v1/deliveries/del-2/status", &json!({"status": "assigned"})).await.is_problem(
-        404,
-        "not_found",
-        None,
-    );
-}
-
-#[tokio::test]
 async fn the_current_assignment_of_a_driver_comes_first() {
     let site = Site::open().await;
     site.post("/api/v1/drivers", &json!({"id": "d-1", "name": "Ana"})).await.data(201);
@@ -407,35 +365,6 @@ async fn a_route_is_made_with_its_stops() {
     assert_eq!((&made["status"], made["stops"].as_array().unwrap().len()), (&json!("planned"), 2));
     let wrong = json!({"date": "2026-01-31", "stops": [{"latitude": 95, "longitude": 0}]});
     site.post("/api/v1/routes", &wrong).await.is_problem(422, "invalid_field", Some("stops[0].latitude"));
-}
-
-#[tokio::test]
-async fn a_station_shows_its_record_and_what_it_reported_last() {
-    let site = Site::open().await;
-    let body = json!({"id": "station-01", "name": "Central", "latitude": 38.7, "longitude": -9.1});
-    site.post("/api/v1/stations", &body).await.data(201);
-    let one = site.get("/stations/station-01").await.json(200);
-    assert_eq!(
-        (&one["station_id"], &one["name"], &one["battery_available"]),
-        (&json!("station-01"), &json!("Central"), &json!(12))
-    );
-    assert_eq!(
-        (&one["status"], one.get("id"), one.get("region")),
-        (&json!("degraded"), None, None),
-        "its own word goes first"
-    );
-    let all = site.get("/stations").await.json(200);
-    assert_eq!((&all["count"], &all["stations"][0]), (&json!(2), &one));
-    assert_eq!(all["stations"][1], json!({"station_id": "station-99", "temperature": 20.5}));
-    assert_eq!(site.get("/stations/station-99").await.json(200), all["stations"][1]);
-    assert_eq!(site.get("/stations?limit=1").await.json(200)["count"], 1);
-    site.get("/stations/station-02").await.is_problem(404, "not_found", None);
-    site.get("/stations?city=x").await.is_problem(422, "unknown_field", Some("city"));
-    assert_eq!(site.get("/api/v1/stations").await.json(200)["meta"]["pagination"]["total"], 1);
-
-    let manager = caller(Role::FleetManager, Reach::Fleets(["f-1".into()].into()));
-    assert_eq!(site.by(&manager, "GET", "/stations", "").await.json(200), json!({"count": 0, "stations": []}));
-    site.by(&manager, "GET", "/stations/station-99", "").await.is_problem(404, "not_found", None);
 }
 
 #[tokio::test]
@@ -489,40 +418,6 @@ async fn changes_are_read_in_order_and_only_within_reach() {
     assert_eq!(seen["next"], rest["next"]);
     for (asked, field) in [("since=-1", "since"), ("limit=5000", "limit"), ("from=1", "from")] {
         assert_eq!(site.get(&format!("/api/v1/changes?{asked}")).await.field().as_deref(), Some(field));
-    }
-}
-
-#[tokio::test]
-async fn a_driver_and_a_customer_reach_only_their_own() {
-    let site = Site::open().await;
-    for id in ["d-1", "d-2"] {
-        site.post("/api/v1/drivers", &json!({"id": id, "name": id})).await.data(201);
-        let customer = id.replace('d', "c");
-        site.post("/api/v1/customers", &json!({"id": customer, "name": customer})).await.data(201);
-        let delivery = id.replace('d', "del");
-        let body = json!({"id": delivery, "customer_id": customer, "driver_id": id, "order_id": format!("A-{id}")});
-        site.post("/api/v1/deliveries", &body).await.data(201);
-        site.put(&format!("/api/v1/deliveries/{delivery}/status"), &json!({"status": "assigned"})).await.data(200);
-    }
-    let moved = r#"{"status":"picked_up"}"#;
-    let ana = driver("d-1");
-    assert_eq!(site.by(&ana, "PUT", "/api/v1/deliveries/del-1/status", moved).await.data(200)["status"], "picked_up");
-    site.by(&ana, "PUT", "/api/v1/deliveries/del-2/status", moved).await.is_problem(404, "not_found", None);
-    let handed_on = r#"{"status":"out_for_delivery","driver_id":"d-2"}"#;
-    site.by(&ana, "PUT", "/api/v1/deliveries/del-1/status", handed_on).await.is_problem(403, "forbidden", None);
-    site.by(&ana, "GET", "/api/v1/drivers/d-1/assignments", "").await.data(200);
-    site.by(&ana, "GET", "/api/v1/drivers/d-2/assignments", "").await.is_problem(404, "not_found", None);
-    let mut waiting = (*caller(Role::Customer, Reach::Own)).clone();
-    waiting.customer_id = Some("c-1".into());
-    let waiting = drover_access::Caller::new(waiting);
-    for who in [&ana, &waiting] {
-        let found = site.by(who, "GET", "/api/v1/deliveries", "").await.json(200);
-        assert_eq!((&found["data"][0]["id"], &found["meta"]["pagination"]["total"]), (&json!("del-1"), &json!(1)));
-        for path in ["deliveries/del-2", "deliveries/del-2/events", "orders/A-d-2"] {
-            site.by(who, "GET", &format!("/api/v1/{path}"), "").await.is_problem(404, "not_found", None);
-        }
-        assert_eq!(site.by(who, "GET", "/api/v1/orders/A-d-1", "").await.data(200)["id"], "del-1");
-        assert_eq!(site.by(who, "GET", "/api/v1/deliveries/export", "").await.text(200).lines().count(), 2);
     }
 }
 

@@ -22,6 +22,14 @@ pub enum Error {
         /// From the operating system.
         source: io::Error,
     },
+    /// The other side cannot be trusted, or speaks no TLS. Trying again would not help.
+    #[error("TLS with {peer}: {source}")]
+    Tls {
+        /// Host and port.
+        peer: String,
+        /// What is wrong with its certificate or its words.
+        source: io::Error,
+    },
     /// The other side does not speak the protocol as expected.
     #[error("{peer} answers unexpectedly: {reason}")]
     Protocol {

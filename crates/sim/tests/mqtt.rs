@@ -20,7 +20,7 @@ const QUICK: Patience =
     Patience { attempts: 3, first_wait: Duration::from_millis(1), longest_wait: Duration::from_millis(1) };
 
 fn target(stub: &Stub) -> Target {
-    Target::parse_mqtt(&format!("mqtt://{}", stub.address), None).unwrap()
+    Target::parse_mqtt(&format!("mqtt://{}", stub.address), None, None).unwrap()
 }
 
 fn sender(stub: &Stub, version: Version) -> Sender {

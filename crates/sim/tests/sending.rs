@@ -18,7 +18,7 @@ use stub::{Mood, Stub};
 const DOORS: [Via; 2] = [Via::Http, Via::WebSocket];
 
 fn sender(stub: &Stub, via: Via) -> Sender {
-    Sender::new(Target::parse(&stub.url(), Some("secret".into())).unwrap(), via, Patience::default())
+    Sender::new(Target::parse(&stub.url(), Some("secret".into()), None).unwrap(), via, Patience::default())
 }
 
 fn batch(latitudes: &[f64]) -> Batch {
@@ -69,7 +69,7 @@ async fn patience_ends() {
     let stub = Stub::start(&[Mood::Busy(0); 5]);
     let patience =
         Patience { attempts: 3, first_wait: Duration::from_millis(1), longest_wait: Duration::from_millis(1) };
-    let mut sender = Sender::new(Target::parse(&stub.url(), None).unwrap(), Via::Http, patience);
+    let mut sender = Sender::new(Target::parse(&stub.url(), None, None).unwrap(), Via::Http, patience);
     let error = sender.send(&batch(&[1.0])).await.unwrap_err();
     assert!(matches!(error, Error::GivenUp { attempts: 3, .. }), "{error}");
 }
@@ -180,7 +180,8 @@ async fn the_demo_fleet_drives_until_it_is_stopped() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let fleet = Fleet::new(&FleetPlan::default(), 1_795_000_000_000);
+    // Of a fixed day it would have to drive all the days until now first.
+    let fleet = Fleet::new(&FleetPlan::default(), jiff::Timestamp::now().as_millisecond() - 60_000);
     drive(fleet, DriveOptions::new(stub.url()), enough).await.unwrap();
     let kinds: BTreeSet<String> =
         stub.state.lock().unwrap().received.iter().map(|report| report["kind"].to_string()).collect();

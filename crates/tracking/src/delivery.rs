@@ -18,6 +18,8 @@ pub(crate) struct Delivery {
     pub customer: Option<Arc<str>>,
     pub fleet: Option<Arc<str>>,
     pub status: &'static str,
+    /// Since when it is out, ms UTC, where that is known.
+    pub out_since: Option<i64>,
 }
 
 /// The status of that name; one that nobody knows is none of those that show anything.
@@ -57,6 +59,12 @@ impl Delivery {
         is_end(self.status)
     }
 
+    /// True if a place is from the driver's way with this delivery. What he did before is not for those who wait for it.
+    /// Where nobody can say when it went out, no place is.
+    fn is_on_the_way(&self, place: &Place) -> bool {
+        self.out_since.is_some_and(|since| place.fix.time >= since)
+    }
+
     fn of_passage(passage: &Passage) -> Delivery {
         Delivery {
             id: passage.delivery_id.clone(),
@@ -64,6 +72,7 @@ impl Delivery {
             customer: passage.customer_id.clone(),
             fleet: passage.fleet_id.clone(),
             status: known(&passage.status),
+            out_since: passage.out_since,
         }
     }
 
@@ -75,6 +84,7 @@ impl Delivery {
             customer: text("customer_id"),
             fleet: text("fleet_id"),
             status: known(record.text("status").unwrap_or_default()),
+            out_since: None,
         }
     }
 }
@@ -151,13 +161,25 @@ impl Tracking {
         caller.reach == Reach::Own || caller.reaches_asset(&self.0.directory, Kind::Driver, driver)
     }
 
-    /// Where the delivery's driver is, for a caller who may follow the delivery; only while it is out.
+    /// Where the delivery's driver is, for a caller who may follow the delivery; only while it is out. The customer is
+    /// told nothing of where the driver was before it went out; the driver himself and staff may see that.
     pub(crate) fn driver_place_for(&self, caller: &Caller, delivery: &Delivery) -> Option<(Arc<str>, Place)> {
-        self.may_see_driver(caller, delivery).then(|| self.driver_place(delivery)).flatten()
+        if !self.may_see_driver(caller, delivery) {
+            return None;
+        }
+        let (driver, place) = self.newest_place(delivery)?;
+        let is_staff =
+            || caller.may(Permission::LiveRead) && caller.reaches_asset(&self.0.directory, Kind::Driver, &driver);
+        let may_see = delivery.is_on_the_way(&place) || caller.owns(Kind::Driver, &driver) || is_staff();
+        may_see.then_some((driver, place))
     }
 
     /// The same for who was told the tracking number.
     pub(crate) fn driver_place(&self, delivery: &Delivery) -> Option<(Arc<str>, Place)> {
+        self.newest_place(delivery).filter(|(_, place)| delivery.is_on_the_way(place))
+    }
+
+    fn newest_place(&self, delivery: &Delivery) -> Option<(Arc<str>, Place)> {
         let driver = delivery.driver.clone().filter(|_| delivery.is_out())?;
         let place = place(&self.0.live, Kind::Driver, &driver)?;
         if let Some(hint) = place.order_hint.as_deref() {
@@ -171,8 +193,7 @@ impl Tracking {
         let underway = self.0.registry.underway();
         let mut named = underway.of_order(hint).into_iter().chain(underway.by_id(hint));
         if !named.any(|named| named.driver_id.as_deref() == Some(driver)) {
-            metrics::counter!("drover_tracking_order_mismatches_total").increment(1);
-            tracing::debug!(order = hint, driver, "a driver's report names an order that is not assigned to him");
+            self.0.mismatches.note(driver, hint);
         }
     }
 }

@@ -11,7 +11,7 @@ use axum::response::Response;
 use drover_access::{Caller, Watching};
 use drover_answer::{Problem, ReadProblems};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// What a client sends.
 #[derive(Debug, Deserialize)]
@@ -24,12 +24,15 @@ struct Said {
 /// Follow vehicles, drivers, stations and deliveries by events, over a WebSocket. The same events go over Socket.IO at
 /// `/socket.io/`.
 ///
-/// Frames are `{"event":…,"data":…}`. The server begins with `authenticated` `{user, role}`. Send `subscribe:vehicle:{id}`
-/// (also `driver`, `station`, `rider`, `other`, `delivery`) and get `subscribed`, then `vehicle:location:updated`
-/// `{vehicle_id, latitude, longitude, speed, heading, timestamp, status}` now and on each change; `unsubscribe:…` ends it. A delivery's
-/// followers get `delivery:status:updated` `{delivery_id, status, updated_at}`, and `driver:location:updated` while it is out. Send
-/// `delivery:status:update` `{delivery_id, status, latitude?, longitude?}` to move a delivery on. What is wrong is said as `error`
-/// `{code, message, event}`.
+/// Frames are `{"event":…,"data":…}`. The server begins with `authenticated` `{user, role}`, and says it again to `connect`.
+/// Send `subscribe:vehicle:{id}` (also `driver`, `station`, `rider`, `other`, `delivery`, and `order` with the order's number)
+/// and get `subscribed`, then `vehicle:location:updated`
+/// `{vehicle_id, latitude, longitude, speed, heading, timestamp, status}` now and with each new place or status;
+/// `unsubscribe:…` ends it. A delivery's followers get `delivery:status:updated` `{delivery_id, status, updated_at}`, and
+/// `driver:location:updated` while it is out; when it is over, `unsubscribed` with the name that they gave it last. Send
+/// `delivery:status:update` `{delivery_id, status, latitude?, longitude?}` to move a delivery on. What is wrong is said as
+/// `error` `{code, message, event}`, with the `channel` or the `delivery_id` that the event named. By Socket.IO, the callback of
+/// an `emit` gets the answer, too, as `{event, data}`.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "following",
     responses((status = 101, description = "a WebSocket"), ReadProblems)
@@ -51,8 +54,7 @@ struct Frames<'a>(&'a mut WebSocket);
 
 impl Outlet for Frames<'_> {
     async fn offer(&mut self, out: &Out) -> Result<bool, Gone> {
-        let frame = json!({"event": out.event, "data": out.data});
-        wire::send_json(self.0, &frame).await.map_err(|_| Gone)?;
+        wire::send_json(self.0, &out.frame()).await.map_err(|_| Gone)?;
         Ok(true)
     }
 }
@@ -75,14 +77,12 @@ async fn run(session: &mut Session, socket: &mut WebSocket) -> Result<Option<(u1
                 pings_unanswered = 0;
                 match received {
                     Some(Ok(Message::Text(text))) => {
-                        for out in hear(session, &text).await {
-                            outlet::send(&mut Frames(socket), &out).await?;
-                        }
+                        let out = hear(session, &text).await;
+                        outlet::send(&mut Frames(socket), &out).await?;
                     }
                     Some(Ok(Message::Binary(_))) => {
-                        for out in hear(session, "").await {
-                            outlet::send(&mut Frames(socket), &out).await?;
-                        }
+                        let out = hear(session, "").await;
+                        outlet::send(&mut Frames(socket), &out).await?;
                     }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(None),
@@ -108,7 +108,7 @@ async fn run(session: &mut Session, socket: &mut WebSocket) -> Result<Option<(u1
     }
 }
 
-async fn hear(session: &mut Session, text: &str) -> Vec<Out> {
+async fn hear(session: &mut Session, text: &str) -> Out {
     match serde_json::from_str::<Said>(text) {
         Ok(said) => session.handle(&said.event, said.data).await,
         // Counts as a message, and is answered as one that means nothing.

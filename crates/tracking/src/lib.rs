@@ -3,6 +3,7 @@
 //!
 //! Must always hold:
 //! - a driver's position is told only to those who may follow the delivery, and only while it is out for delivery;
+//! - a customer, and who has only a tracking number, is told no place from before the delivery went out;
 //! - who drives for a delivery is what the registry says, never what a driver's report says;
 //! - what is hidden from somebody answers exactly as what does not exist;
 //! - rights are looked at again before everything that is told, and nothing is queued for later.
@@ -10,6 +11,7 @@
 mod delivery;
 mod events;
 mod hub;
+mod mismatch;
 mod order_http;
 mod order_socket;
 mod outlet;
@@ -30,6 +32,7 @@ use drover_access::{Caller, Directory};
 use drover_live::Live;
 use drover_registry::Registry;
 use hub::Hub;
+use mismatch::Mismatches;
 use std::fmt;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -53,6 +56,7 @@ pub(crate) struct Shared {
     pub authenticate: Authenticate,
     pub ended: Ended,
     pub hub: Hub,
+    pub mismatches: Mismatches,
     /// In whose name the registry is read where the caller is nobody, or his rights were looked at already.
     node: Caller,
 }
@@ -67,8 +71,9 @@ impl Tracking {
         authenticate: Authenticate,
         ended: Ended,
     ) -> Tracking {
-        let (hub, node) = (Hub::default(), Caller::dev());
-        let tracking = Tracking(Arc::new(Shared { registry, live, directory, authenticate, ended, hub, node }));
+        let (hub, mismatches, node) = (Hub::default(), Mismatches::default(), Caller::dev());
+        let shared = Shared { registry, live, directory, authenticate, ended, hub, mismatches, node };
+        let tracking = Tracking(Arc::new(shared));
         watch::start(&tracking);
         tracking
     }

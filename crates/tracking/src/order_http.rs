@@ -1,7 +1,7 @@
 //! One order's driver: the answer to a plain GET, and the door to the WebSocket of the same path.
 
 use crate::delivery::Delivery;
-use crate::place::DriverLocation;
+use crate::place::{DriverLocation, NO_STORE};
 use crate::{Tracking, order_socket, problems};
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -23,7 +23,8 @@ pub(crate) struct OrderQuery {
     subscribe: Option<String>,
 }
 
-/// Where the driver of an order is, while it is out for delivery.
+/// Where the driver of an order is, while it is out for delivery. A customer gets places that the driver reports after it
+/// went out, and none from before.
 ///
 /// As a WebSocket: send `{"action":"subscribe","order_id":…}`, or connect with `?subscribe=1`. You get
 /// `{"type":"status","status":…}` whenever the delivery's status changes, `{"driver_id","latitude","longitude","timestamp","speed","heading"}`
@@ -46,7 +47,8 @@ pub(crate) async fn driver_location(
 ) -> Result<Response, Problem> {
     let (Path(order_id), Query(query)) = (path?, query?);
     match upgrade {
-        Err(_) => location(&tracking, &caller, &order_id).await,
+        // What is not there yet is not kept by caches either: a moment later it may be.
+        Err(_) => Ok((NO_STORE, location(&tracking, &caller, &order_id).await).into_response()),
         Ok(upgrade) => {
             let delivery = tracking.delivery_for(&caller, &order_id).await?;
             let listener = tracking.0.hub.join(Some(caller.clone())).map_err(problems::full)?;

@@ -9,6 +9,7 @@ use crate::{Tracking, problems};
 use axum::extract::ws::{Message, WebSocket, close_code};
 use drover_access::{Caller, Watching};
 use drover_answer::Problem;
+use drover_live::Fix;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub(crate) struct Follower {
     delivery: Delivery,
     listener: Listener,
     told_status: Option<&'static str>,
-    told_place: Option<(Arc<str>, u64)>,
+    told_place: Option<(Arc<str>, Fix)>,
     watching: Watching,
 }
 
@@ -168,7 +169,7 @@ impl Follower {
         else {
             return Ok(());
         };
-        let told = Some((driver, place.position));
+        let told = Some((driver, place.fix));
         if self.told_place == told {
             return Ok(());
         }

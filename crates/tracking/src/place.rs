@@ -1,21 +1,21 @@
 //! Where a driver, or any asset, is: what is read from the live state and how it is written.
 
-use drover_live::{Live, Seen};
+use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use drover_live::{Fix, Live, Seen};
 use drover_model::{Kind, format_time};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
+/// Nothing with a position belongs into a cache.
+pub(crate) const NO_STORE: [(HeaderName, HeaderValue); 1] = [(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+
 /// A place as followers get it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Place {
-    /// Where the report stands in the log; greater is newer.
-    pub position: u64,
-    pub latitude: f64,
-    pub longitude: f64,
-    /// When the asset was there, ms UTC.
-    pub time: i64,
+    /// Where the asset was, and when. A newer report may leave it as it is; then there is nothing to tell.
+    pub fix: Fix,
     pub speed: Option<f32>,
     pub heading: Option<f32>,
     /// What the asset says of itself.
@@ -35,10 +35,7 @@ fn of(seen: &Seen<'_>) -> Option<Place> {
     // A report without a place of its own says nothing of the speed at the place before.
     let there = report.event_time == fix.time;
     Some(Place {
-        position: seen.position,
-        latitude: fix.at.lat(),
-        longitude: fix.at.lon(),
-        time: fix.time,
+        fix,
         speed: report.speed_kmh.filter(|_| there),
         heading: report.heading_deg.filter(|_| there),
         status: report.status.map(drover_model::Status::name),
@@ -57,9 +54,9 @@ impl Place {
     /// The fields that every message about a place has.
     pub fn fields(&self) -> Map<String, Value> {
         let mut fields = Map::new();
-        fields.insert("latitude".into(), self.latitude.into());
-        fields.insert("longitude".into(), self.longitude.into());
-        fields.insert("timestamp".into(), time_text(self.time).into());
+        fields.insert("latitude".into(), self.fix.at.lat().into());
+        fields.insert("longitude".into(), self.fix.at.lon().into());
+        fields.insert("timestamp".into(), time_text(self.fix.time).into());
         if let Some(speed) = self.speed {
             fields.insert("speed".into(), short(speed));
         }
@@ -105,9 +102,9 @@ impl DriverLocation {
     pub(crate) fn new(driver: &str, place: &Place, status: &str) -> DriverLocation {
         DriverLocation {
             driver_id: driver.into(),
-            latitude: place.latitude,
-            longitude: place.longitude,
-            timestamp: time_text(place.time),
+            latitude: place.fix.at.lat(),
+            longitude: place.fix.at.lon(),
+            timestamp: time_text(place.fix.time),
             speed: place.speed,
             heading: place.heading,
             status: status.into(),

@@ -8,13 +8,16 @@ use crate::place::place;
 use crate::{Tracking, problems};
 use drover_access::{Caller, Permission, Watching};
 use drover_answer::{Problem, ProblemKind};
+use drover_live::Fix;
 use drover_model::{Kind, Sight, check_id};
 use drover_registry::Transition;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// The event by which a client moves a delivery on.
+const MOVE_ON: &str = "delivery:status:update";
 const EVENTS: &str = "send subscribe:vehicle:{id}, unsubscribe:vehicle:{id} (also driver, station, delivery) or \
                       delivery:status:update";
 
@@ -32,28 +35,59 @@ impl Out {
         Out { event: event.into(), data, is_place: false }
     }
 
+    /// As one object: a frame of the WebSocket, what a callback gets.
+    pub fn frame(&self) -> Value {
+        json!({"event": self.event, "data": self.data})
+    }
+
     /// What is wrong, and with which of the client's events.
-    pub fn error(problem: &Problem, event: Option<&str>) -> Out {
-        let mut data = json!({"code": problem.code, "message": problem.message});
-        if let (Some(event), Some(object)) = (event, data.as_object_mut()) {
-            object.insert("event".into(), event.chars().take(100).collect::<String>().into());
-        }
-        Out::new("error", data)
+    pub fn error(problem: &Problem, about: Map<String, Value>) -> Out {
+        let mut data = Map::new();
+        data.insert("code".into(), (*problem.code).into());
+        data.insert("message".into(), problem.message.clone().into());
+        data.extend(about);
+        Out::new("error", Value::Object(data))
     }
 
     /// Nobody has proven who he is.
     pub fn unauthenticated() -> Out {
         let message = "no credentials, or none that are good";
         let help = "connect with auth: {token}, an Authorization header or a session cookie";
-        Out::error(&Problem::new(ProblemKind::Unauthorized, "unauthenticated", message, help), None)
+        Out::error(&Problem::new(ProblemKind::Unauthorized, "unauthenticated", message, help), Map::new())
     }
+}
+
+/// What an answer that says no is about: the client's event, and the channel or the delivery that it names.
+fn about(event: &str, data: &Value) -> Map<String, Value> {
+    const MOST: usize = 100;
+    let short = |text: &str| Value::from(text.chars().take(MOST).collect::<String>());
+    let mut about = Map::new();
+    about.insert("event".into(), short(event));
+    if let Some(("subscribe" | "unsubscribe", channel)) = event.split_once(':') {
+        about.insert("channel".into(), short(channel));
+    } else if let (MOVE_ON, Some(id)) = (event, data["delivery_id"].as_str()) {
+        about.insert("delivery_id".into(), short(id));
+    }
+    about
 }
 
 /// What a client has been told of a topic, so that it is told nothing twice.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Told {
+    /// As the client named it: a delivery goes by its order's number too.
+    channel: Arc<str>,
     status: Option<&'static str>,
-    place: Option<(Option<Arc<str>>, u64)>,
+    place: Option<ToldPlace>,
+}
+
+/// A place that was told. Another report of the same is not told again.
+#[derive(Debug, Clone, PartialEq)]
+struct ToldPlace {
+    /// Of a delivery.
+    driver: Option<Arc<str>>,
+    fix: Fix,
+    /// What an asset says of itself; of a delivery's driver it is no news.
+    status: Option<&'static str>,
 }
 
 /// What a client asks for with a change of status.
@@ -92,18 +126,19 @@ impl Session {
         Out::new("authenticated", json!({"user": user, "role": self.caller.role.name()}))
     }
 
-    /// Does what a client's event asks for; gives the answers to it.
-    pub async fn handle(&mut self, event: &str, data: Value) -> Vec<Out> {
+    /// Does what a client's event asks for; gives the answer to it.
+    pub async fn handle(&mut self, event: &str, data: Value) -> Out {
+        let about = about(event, &data);
         let answer = if self.pace.take() { self.answer(event, data).await } else { Err(problems::too_fast()) };
-        match answer {
-            Ok(out) => vec![out],
-            Err(problem) => vec![Out::error(&problem, Some(event))],
-        }
+        answer.unwrap_or_else(|problem| Out::error(&problem, about))
     }
 
     async fn answer(&mut self, event: &str, data: Value) -> Result<Out, Problem> {
-        if event == "delivery:status:update" {
-            return self.move_on(data).await;
+        match event {
+            // He is connected already, or would not be heard; the fleet document's clients say it nevertheless.
+            "connect" => return Ok(self.greeting()),
+            MOVE_ON => return self.move_on(data).await,
+            _ => {}
         }
         let unknown = || {
             problems::malformed(format!("there is no event {:?}", event.chars().take(40).collect::<String>()), EVENTS)
@@ -129,17 +164,22 @@ impl Session {
             self.watching.begin(*kind, id);
         }
         // Told anew, even where it was subscribed already: the client may have forgotten.
-        self.told.insert(topic, Told::default());
-        Ok(Out::new("subscribed", json!({"channel": format!("{word}:{id}")})))
+        let channel: Arc<str> = format!("{word}:{id}").into();
+        self.told.insert(topic, Told { channel: channel.clone(), ..Told::default() });
+        Ok(Out::new("subscribed", json!({"channel": *channel})))
     }
 
     async fn unsubscribe(&mut self, word: &str, id: &str) -> Result<Out, Problem> {
-        let topic = match kind_of(word) {
-            Some(kind) => Topic::Asset(kind, id.into()),
-            None => self.topic(word, id).await?,
+        let channel = format!("{word}:{id}");
+        let named = self.told.iter().find(|(_, told)| *told.channel == channel).map(|(topic, _)| topic.clone());
+        let topic = match (named, kind_of(word)) {
+            // What he was given by this name is his to leave, whoever it belongs to by now.
+            (Some(topic), _) => topic,
+            (None, Some(kind)) => Topic::Asset(kind, id.into()),
+            (None, None) => self.topic(word, id).await?,
         };
         self.leave(&topic);
-        Ok(Out::new("unsubscribed", json!({"channel": format!("{word}:{id}")})))
+        Ok(Out::new("unsubscribed", json!({"channel": channel})))
     }
 
     fn leave(&mut self, topic: &Topic) {
@@ -221,15 +261,12 @@ impl Session {
 
     fn next_of_asset(&mut self, topic: &Topic, kind: Kind, id: &str) -> Option<Out> {
         if !self.sight.sees(kind, id) {
-            return Some(self.no_longer(topic, kind.name(), id, "not_found"));
+            return Some(self.no_longer(topic, "not_found"));
         }
         let place = place(&self.tracking.0.live, kind, id)?;
-        let told = self.told.entry(topic.clone()).or_default();
-        let this = Some((None, place.position));
-        if told.place == this {
+        if !self.is_news(topic, ToldPlace { driver: None, fix: place.fix, status: place.status }) {
             return None;
         }
-        told.place = this;
         let mut fields = place.fields();
         fields.insert(format!("{}_id", kind.name()), id.into());
         fields.insert("status".into(), place.status.into());
@@ -241,7 +278,7 @@ impl Session {
         let delivery = self.tracking.newest(id).await;
         let visible = delivery.as_ref().is_some_and(|delivery| self.tracking.may_follow(&self.caller, delivery));
         let Some(delivery) = delivery.filter(|_| visible) else {
-            return Some(self.no_longer(topic, "delivery", id, "not_found"));
+            return Some(self.no_longer(topic, "not_found"));
         };
         let told = self.told.entry(topic.clone()).or_default();
         if told.status != Some(delivery.status) {
@@ -250,19 +287,16 @@ impl Session {
             return Some(status_updated(id, delivery.status, at));
         }
         if delivery.is_over() {
-            return Some(self.no_longer(topic, "delivery", id, "ended"));
+            return Some(self.no_longer(topic, "ended"));
         }
         self.place_of_delivery(topic, &delivery)
     }
 
     fn place_of_delivery(&mut self, topic: &Topic, delivery: &Delivery) -> Option<Out> {
         let (driver, place) = self.tracking.driver_place_for(&self.caller, delivery)?;
-        let told = self.told.entry(topic.clone()).or_default();
-        let this = Some((Some(driver.clone()), place.position));
-        if told.place == this {
+        if !self.is_news(topic, ToldPlace { driver: Some(driver.clone()), fix: place.fix, status: None }) {
             return None;
         }
-        told.place = this;
         self.watching.begin_delivery(&delivery.id, &driver);
         let mut fields = place.fields();
         fields.insert("driver_id".into(), (*driver).into());
@@ -271,9 +305,18 @@ impl Session {
         Some(Out { is_place: true, ..Out::new("driver:location:updated", Value::Object(fields)) })
     }
 
-    fn no_longer(&mut self, topic: &Topic, word: &str, id: &str, reason: &str) -> Out {
+    /// True for a place that the client was not told; from then on it counts as told.
+    fn is_news(&mut self, topic: &Topic, place: ToldPlace) -> bool {
+        let told = self.told.entry(topic.clone()).or_default();
+        let before = told.place.replace(place);
+        before != told.place
+    }
+
+    /// The end of a subscription, by the name that the client gave it.
+    fn no_longer(&mut self, topic: &Topic, reason: &str) -> Out {
+        let channel = self.told(topic).channel;
         self.leave(topic);
-        Out::new("unsubscribed", json!({"channel": format!("{word}:{id}"), "reason": reason}))
+        Out::new("unsubscribed", json!({"channel": *channel, "reason": reason}))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The same events over Socket.IO, for clients that speak nothing else. Who the caller is comes from the request that
-//! opened the connection (the guard has looked at its header or cookie), or from the `auth: {token}` of the client.
+//! opened the connection (the guard has looked at its header or cookie), or from the `auth: {token}` of the client. What came
+//! with a callback is answered there too, after the event that answers it.
 
 use crate::Tracking;
 use crate::hub::{End, Mailbox, News};
@@ -9,9 +10,9 @@ use crate::wire::MESSAGE_MAX_BYTES;
 use drover_access::{Caller, Stranger, Watching};
 use parking_lot::Mutex;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use socketioxide::adapter::LocalAdapter;
-use socketioxide::extract::{Event, SocketRef, TryData};
+use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 use socketioxide::handler::{ConnectHandler, FromConnectParts, FromMessageParts, MessageHandler, Value as Raw};
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::Socket;
@@ -59,7 +60,12 @@ struct Auth {
 }
 
 /// One event of a client, in the order in which it came.
-type Said = (String, Value);
+struct Said {
+    event: String,
+    data: Value,
+    /// The number of the callback that waits for the answer, where the client gave one.
+    callback: Option<i64>,
+}
 /// Where the connection's task finds what came before it began.
 type Waiting = Arc<Mutex<Option<mpsc::Receiver<Said>>>>;
 
@@ -95,7 +101,7 @@ impl ConnectHandler<LocalAdapter, Ours> for Door {
         }
         let tracking = self.0.clone();
         tokio::spawn(async move {
-            let _gone = serve(&tracking, SocketRef::from(socket), caller, inbox).await;
+            let _gone = serve(&tracking, socket, caller, inbox).await;
         });
     }
 }
@@ -118,7 +124,7 @@ impl MessageHandler<LocalAdapter, Ours> for Inbox {
             Ok(TryData(Ok(data))) => data,
             _ => Value::Null,
         };
-        if self.0.try_send((event, data)).is_err() {
+        if self.0.try_send(Said { event, data, callback: ack }).is_err() {
             // Far too fast: more than the whole allowance waits already.
             let _full = socket.disconnect();
         }
@@ -126,22 +132,39 @@ impl MessageHandler<LocalAdapter, Ours> for Inbox {
 }
 
 /// Offers events to a client's packets.
-struct Packets(SocketRef);
+struct Packets(Arc<Socket>);
 
 impl Outlet for Packets {
     async fn offer(&mut self, out: &Out) -> Result<bool, Gone> {
-        match self.0.emit(&out.event, &out.data) {
-            Ok(()) => Ok(true),
-            Err(SendError::Socket(SocketError::InternalChannelFull)) => Ok(false),
-            Err(_) => Err(Gone),
-        }
+        taken(self.0.emit(&out.event, &out.data))
+    }
+}
+
+/// Offers the answer to one event to the callback that waits for it.
+struct Callback<'a>(&'a Arc<Socket>, i64);
+
+impl Outlet for Callback<'_> {
+    async fn offer(&mut self, out: &Out) -> Result<bool, Gone> {
+        // Made anew for each try: it is used up where there was no room.
+        let nothing = &mut Raw::Str(Default::default(), None);
+        let Ok(callback) = AckSender::from_message_parts(self.0, nothing, &Some(self.1));
+        taken(callback.send(&out.frame()))
+    }
+}
+
+/// Whether the client's packets had room.
+fn taken(sent: Result<(), SendError>) -> Result<bool, Gone> {
+    match sent {
+        Ok(()) => Ok(true),
+        Err(SendError::Socket(SocketError::InternalChannelFull)) => Ok(false),
+        Err(_) => Err(Gone),
     }
 }
 
 /// Serves one client until either side leaves.
 async fn serve(
     tracking: &Tracking,
-    socket: SocketRef,
+    socket: Arc<Socket>,
     caller: Option<Caller>,
     inbox: mpsc::Receiver<Said>,
 ) -> Result<(), Gone> {
@@ -153,12 +176,12 @@ async fn serve(
     let refused = match caller.map(open) {
         Some(Ok(session)) => {
             let mailbox = session.listener.mailbox();
-            leave_with(&socket, mailbox);
+            leave_with(&SocketRef::from(socket.clone()), mailbox);
             let last = run(session, &mut packets, inbox).await?;
             let Some(last) = last else { return Ok(()) };
             last
         }
-        Some(Err(problem)) => Out::error(&problem, None),
+        Some(Err(problem)) => Out::error(&problem, Map::new()),
         None => Out::unauthenticated(),
     };
     outlet::send(&mut packets, &refused).await?;
@@ -189,9 +212,11 @@ async fn run(
                 News::End(End::NodeStops | End::Left) => return Ok(None),
             },
             said = inbox.recv() => {
-                let Some((event, data)) = said else { return Ok(None) };
-                for out in session.handle(&event, data).await {
-                    outlet::send(packets, &out).await?;
+                let Some(Said { event, data, callback }) = said else { return Ok(None) };
+                let out = session.handle(&event, data).await;
+                outlet::send(packets, &out).await?;
+                if let Some(number) = callback {
+                    outlet::send(&mut Callback(&packets.0, number), &out).await?;
                 }
             }
             // A client that left before `leave_with` was heard by nobody.

@@ -4,13 +4,12 @@
 use crate::delivery::{self, Delivery};
 use crate::hub::{Listener, News, Topic};
 use crate::order_http::shown;
-use crate::place::time_text;
+use crate::place::{NO_STORE, time_text};
 use crate::wire::PATIENCE;
 use crate::{Tracking, problems};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use drover_access::Watching;
@@ -28,9 +27,6 @@ use utoipa::ToSchema;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// A stream ends after so long; browsers come back by themselves.
 const STREAM_MAX: Duration = Duration::from_secs(3600);
-/// Nothing with a position belongs into a cache.
-const NO_STORE: [(HeaderName, HeaderValue); 1] = [(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-
 /// What is known of a parcel by its number.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Track {
@@ -73,6 +69,13 @@ pub struct TrackPosition {
     /// Degrees from north.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heading: Option<f32>,
+}
+
+impl TrackPosition {
+    /// Where and when: what makes it another one than that before.
+    fn fix(&self) -> (f64, f64, &str) {
+        (self.latitude, self.longitude, &self.timestamp)
+    }
 }
 
 /// One step of a parcel's way.
@@ -232,7 +235,13 @@ impl Parcel {
         let delivery = tracking.newest(&self.delivery).await?;
         let track = match told {
             Some(told) if told.track.status == delivery.status && told.driver == delivery.driver => {
-                Track { position: position(tracking, &delivery), ..told.track.clone() }
+                let mut track = told.track.clone();
+                let newest = position(tracking, &delivery);
+                // A report without a place says no heading either; what was told of that place stays true.
+                if track.position.as_ref().map(TrackPosition::fix) != newest.as_ref().map(TrackPosition::fix) {
+                    track.position = newest;
+                }
+                track
             }
             _ => self.of(tracking, &delivery).await.ok()?,
         };
@@ -243,9 +252,9 @@ impl Parcel {
 fn position(tracking: &Tracking, delivery: &Delivery) -> Option<TrackPosition> {
     let (_, place) = tracking.driver_place(delivery)?;
     Some(TrackPosition {
-        latitude: place.latitude,
-        longitude: place.longitude,
-        timestamp: time_text(place.time),
+        latitude: place.fix.at.lat(),
+        longitude: place.fix.at.lon(),
+        timestamp: time_text(place.fix.time),
         heading: place.heading,
     })
 }

@@ -2,10 +2,10 @@
 
 import { Button } from '@mui/material';
 import { type ReactNode, useState } from 'react';
+import { knownName, useNames } from '../admin/names';
 import { fleetsOf } from '../admin/reach';
 import type { Role } from '../api/types';
 import { Frame } from '../page/Frame';
-import type { Choice } from '../page/fields';
 import { may, sectionsOf } from '../session/may';
 import type { Person } from '../session/session';
 import { strings } from '../strings';
@@ -14,9 +14,13 @@ import { SecondFactor } from './SecondFactor';
 import { Sessions } from './Sessions';
 
 const words = strings.account;
-const NO_NAMES: Choice[] = [];
 
 export function AccountPage({ me }: { me: Person }) {
+  useNames(
+    me.fleets.map((id) => ['fleets', id] as const),
+    (permission) => may(me, permission),
+  );
+  const fleets = me.fleets.map((id) => ({ value: id, label: knownName('fleets', id) }));
   return (
     <Frame title={words.title}>
       <div className="column">
@@ -27,7 +31,7 @@ export function AccountPage({ me }: { me: Person }) {
             <dt>{words.role}</dt>
             <dd>{strings.roles[me.role as Role] ?? me.role}</dd>
             <dt>{words.fleets}</dt>
-            <dd>{fleetsOf(me, NO_NAMES)}</dd>
+            <dd>{fleetsOf(me, fleets)}</dd>
           </dl>
           {!may(me, 'live.read') && sectionsOf(me).length === 0 && <p className="quiet">{words.noPages}</p>}
         </Box>

@@ -7,6 +7,7 @@ import type { LoginOptions, LoginRequest } from '../api/types';
 import { duration } from '../format';
 import { Alone } from '../page/Frame';
 import { Trouble } from '../page/Trouble';
+import { isUnsaved } from '../page/unsaved';
 import { useAnswer } from '../page/useAnswer';
 import { loginElsewhere, session } from '../session';
 import { strings } from '../strings';
@@ -18,6 +19,8 @@ type Step = 'password' | 'code' | 'recovery';
 
 export function LoginPage({ ended }: { ended: boolean }) {
   const [step, setStep] = useState<Step>('password');
+  // Asked while the page that the session has left is still there.
+  const [lost] = useState(isUnsaved);
   const [email, setEmail] = useState('');
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');
@@ -75,7 +78,7 @@ export function LoginPage({ ended }: { ended: boolean }) {
       <form className="form" onSubmit={send}>
         {ended && !problem && !elsewhere && (
           <div className="note" role="status">
-            {words.ended}
+            {lost ? words.endedUnsaved : words.ended}
           </div>
         )}
         {elsewhere && <Trouble>{elsewhere}</Trouble>}

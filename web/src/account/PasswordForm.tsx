@@ -9,6 +9,8 @@ import { useChange } from '../page/useAnswer';
 import { strings } from '../strings';
 
 const words = strings.account;
+/** What the node wants at least; it says so again. */
+const PASSWORD_MIN = 12;
 
 interface Props {
   /** The password to be replaced, where it is known already. */
@@ -21,11 +23,12 @@ export function PasswordForm({ current = null, currentLabel = words.currentPassw
   const [old, setOld] = useState(current ?? '');
   const [next, setNext] = useState('');
   const [again, setAgain] = useState('');
-  const [differs, setDiffers] = useState(false);
+  /** The two that were sent or compared last: what was wrong with them is said until one is another. */
+  const [tried, setTried] = useState<{ next: string; again: string } | null>(null);
   const { busy, problem, run } = useChange();
   const send = async (event: FormEvent) => {
     event.preventDefault();
-    setDiffers(next !== again);
+    setTried({ next, again });
     if (next !== again) return;
     const sent: PasswordChange = { current_password: old, new_password: next };
     if (!(await run(() => change('POST', 'auth/password', sent)))) return;
@@ -34,7 +37,10 @@ export function PasswordForm({ current = null, currentLabel = words.currentPassw
     setAgain('');
     onDone();
   };
-  const atNew = problem?.details?.field === 'new_password';
+  const differs = tried !== null && tried.next === next && tried.again === again && next !== again;
+  const refused = problem?.details?.field === 'new_password' ? problem.message : null;
+  const atNew = refused !== null && tried?.next === next;
+  const hint = [...next].length < PASSWORD_MIN ? words.passwordRule : undefined;
   return (
     <form className="form" onSubmit={send}>
       {current === null && (
@@ -46,7 +52,7 @@ export function PasswordForm({ current = null, currentLabel = words.currentPassw
         onChange={setNext}
         autoComplete="new-password"
         error={atNew}
-        help={atNew ? problem.message : words.passwordRule}
+        help={atNew ? refused : hint}
         autoFocus={current !== null}
       />
       <Password
@@ -57,7 +63,7 @@ export function PasswordForm({ current = null, currentLabel = words.currentPassw
         error={differs}
         help={differs ? words.repeatWrong : undefined}
       />
-      {problem && !atNew && <Trouble>{passwordMessage(problem)}</Trouble>}
+      {problem && refused === null && <Trouble>{passwordMessage(problem)}</Trouble>}
       <Button type="submit" variant="contained" disabled={busy} sx={{ alignSelf: 'start' }}>
         {words.changePassword}
       </Button>

@@ -18,7 +18,8 @@ const words = strings.admin;
 
 export function AdminPage({ me, place }: { me: Person; place: AdminPlace }) {
   const sections = sectionsOf(me);
-  const shown = sections.find((one) => one === place.section) ?? sections[0];
+  // What an address names is shown or refused, and never another section with its id or filter.
+  const shown = sections.length > 0 ? (place.section ?? sections[0]) : undefined;
   const nav = useRef<HTMLElement>(null);
   // On narrow pages the sections are a row that scrolls.
   // biome-ignore lint/correctness/useExhaustiveDependencies: another section is current
@@ -49,7 +50,13 @@ export function AdminPage({ me, place }: { me: Person; place: AdminPlace }) {
               );
             })}
           </nav>
-          <section aria-label={words.sections[shown]}>{contents(me, { ...place, section: shown })}</section>
+          <section aria-label={words.sections[shown]}>
+            {sections.includes(shown) ? (
+              contents(me, { ...place, section: shown })
+            ) : (
+              <p className="blank quiet">{words.notYours(words.sections[shown])}</p>
+            )}
+          </section>
         </div>
       ) : (
         <p className="blank quiet">{words.nothing}</p>
@@ -67,7 +74,7 @@ function contents(me: Person, { section, id, asked = '' }: AdminPlace): ReactNod
     case 'credentials':
       return <Credentials me={me} asked={asked} />;
     case 'audit':
-      return <Audit />;
+      return <Audit me={me} />;
   }
   if (!section || !isRecordName(section)) return null;
   if (id) return <RecordPage key={`${section}/${id}`} me={me} section={section} id={id} />;

@@ -11,7 +11,7 @@ import { type Secret, SecretDialog } from '../page/Secret';
 import { type Action, Nothing, Table } from '../page/Table';
 import { strings } from '../strings';
 import { Head } from './Head';
-import { fleetsOf, reachFields, reachSent } from './reach';
+import { fleetsOf, reachFields, reachSent, reachStart } from './reach';
 import { useFleets, useList } from './useList';
 
 const words = strings.admin.keys;
@@ -69,6 +69,7 @@ export function ApiKeys({ me }: { me: Me }) {
         <FormDialog
           title={strings.admin.addTitle(one)}
           fields={fields}
+          start={reachStart(me)}
           onSend={(values) => make(reachSent(newBody(fields, values)))}
           onClose={close}
         />
@@ -100,12 +101,12 @@ export function ApiKeys({ me }: { me: Me }) {
 }
 
 /** Nobody gives what he does not have. */
-function keyFields({ permissions }: Me, fleets: readonly Choice[]): Field[] {
-  const scopes = permissions.map((word) => ({ value: word, label: word }));
+function keyFields(me: Me, fleets: readonly Choice[]): Field[] {
+  const scopes = me.permissions.map((word) => ({ value: word, label: word }));
   return [
     { name: 'name', label: strings.admin.name, kind: 'text', required: true },
     { name: 'expires_in_days', label: words.days, kind: 'number', min: 1, help: words.daysHelp },
-    ...reachFields(fleets),
+    ...reachFields(me, fleets),
     { name: 'scopes', label: words.scopes, kind: 'choices', required: true, choices: scopes, help: words.scopesHelp },
   ];
 }

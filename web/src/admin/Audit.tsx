@@ -3,14 +3,14 @@
 import { Button, TextField } from '@mui/material';
 import { useCallback, useState } from 'react';
 import { address, type Listed, read, readList } from '../api/client';
-import type { AuditEntry, AuditVerdict } from '../api/types';
+import type { AuditEntry, AuditVerdict, Me } from '../api/types';
 import { localTime, whole } from '../format';
 import { Nothing, Table } from '../page/Table';
 import { Trouble } from '../page/Trouble';
 import { useAnswer, useChange } from '../page/useAnswer';
 import { strings } from '../strings';
 import { Head } from './Head';
-import { usePaused } from './useList';
+import { usePaused, useUserNames } from './useList';
 
 const words = strings.admin.audit;
 const PAGE_ROWS = 50;
@@ -18,7 +18,7 @@ const FILTERS = ['actor', 'action', 'subject'] as const;
 const NO_FILTER = { actor: '', action: '', subject: '', since: '', until: '' };
 type Filter = typeof NO_FILTER;
 
-export function Audit() {
+export function Audit({ me }: { me: Me }) {
   const [filter, setFilter] = useState(NO_FILTER);
   return (
     <>
@@ -31,7 +31,7 @@ export function Audit() {
             size="small"
             label={words[name]}
             value={filter[name]}
-            placeholder={words.examples[name]}
+            helperText={words.example(words.examples[name])}
             slotProps={{ htmlInput: { spellCheck: false } }}
             onChange={(event) => setFilter({ ...filter, [name]: event.target.value })}
           />
@@ -48,12 +48,13 @@ export function Audit() {
           />
         ))}
       </div>
-      <Entries filter={filter} />
+      <Entries me={me} filter={filter} />
     </>
   );
 }
 
-function Entries({ filter }: { filter: Filter }) {
+function Entries({ me, filter }: { me: Me; filter: Filter }) {
+  const users = useUserNames(me);
   const asked = usePaused(filterAddress(filter, null));
   const ask = useCallback((signal: AbortSignal) => readList<AuditEntry>(asked, signal), [asked]);
   const answered = useAnswer(ask);
@@ -79,9 +80,9 @@ function Entries({ filter }: { filter: Filter }) {
             label: words.time,
             cell: ({ time_ms }) => <span className="numbers">{localTime(new Date(time_ms).toISOString())}</span>,
           },
-          { label: words.actor, cell: ({ actor }) => actor },
+          { label: words.actor, cell: ({ actor }) => <Named id={actor} users={users} /> },
           { label: words.action, cell: (row) => <Action row={row} /> },
-          { label: words.subject, cell: ({ subject }) => subject },
+          { label: words.subject, cell: ({ subject }) => <Named id={subject} users={users} /> },
           { label: words.from, cell: ({ address }) => address || strings.page.none },
           { label: words.outcome, cell: ({ outcome }) => <Outcome outcome={outcome} /> },
         ]}
@@ -93,6 +94,19 @@ function Entries({ filter }: { filter: Filter }) {
           {words.older}
         </Button>
       )}
+    </>
+  );
+}
+
+/** A user by his name over his id, which is what entries are found by; everything else as it is. */
+function Named({ id, users }: { id: string; users: ReadonlyMap<string, string> }) {
+  const [kind, user = ''] = id.split('/');
+  const name = kind === 'user' || kind === 'users' ? users.get(user) : undefined;
+  if (!name) return id;
+  return (
+    <>
+      {name}
+      <small className="quiet">{id}</small>
     </>
   );
 }

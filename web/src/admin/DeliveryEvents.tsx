@@ -10,7 +10,7 @@ import { Failed } from '../page/Trouble';
 import { useAnswer } from '../page/useAnswer';
 import { nextSteps } from '../session/may';
 import { strings } from '../strings';
-import { Status } from './cells';
+import { Place, Status } from './cells';
 import { RESOURCES } from './definitions';
 import { recordPath } from './RecordForm';
 import { StepDialog } from './StepDialog';
@@ -59,9 +59,10 @@ export function DeliveryEvents({ me, record }: { me: Me; record: Fields }) {
           <li key={event.id}>
             <strong>{wordOf(event.event_type)}</strong>
             <small className="quiet">
-              {localTime(event.time)} · {event.actor === me.subject ? words.you : event.actor}
+              {localTime(event.time)}
+              {event.actor && ` · ${event.actor === me.subject ? words.you : event.actor}`}
             </small>
-            <EventData event={event} />
+            <EventData me={me} event={event} />
           </li>
         ))}
       </ol>
@@ -69,15 +70,13 @@ export function DeliveryEvents({ me, record }: { me: Me; record: Fields }) {
   );
 }
 
-function EventData({ event: { latitude, longitude, data } }: { event: DeliveryEvent }) {
+function EventData({ me, event: { latitude, longitude, data } }: { me: Me; event: DeliveryEvent }) {
   const { note, ...rest } = (data ?? {}) as { note?: string };
   return (
     <>
       {typeof latitude === 'number' && typeof longitude === 'number' && (
-        <small className="numbers">
-          <a href={`#@${latitude},${longitude},16`}>
-            {latitude.toFixed(5)}, {longitude.toFixed(5)}
-          </a>
+        <small>
+          <Place me={me} {...{ latitude, longitude }} />
         </small>
       )}
       {note && <p className="said">{note}</p>}

@@ -4,10 +4,10 @@
 import { Button, MenuItem, TextField } from '@mui/material';
 import type { Me } from '../api/types';
 import { LookupInput } from '../page/LookupInput';
-import { may } from '../session/may';
+import { maySee } from '../session/may';
 import { strings } from '../strings';
 import type { Asked } from './asked';
-import { type Definition, RESOURCES, type Resource } from './definitions';
+import type { Definition, Resource } from './definitions';
 import { lookupOf } from './names';
 import { labelOf, wordOf } from './shown';
 
@@ -33,7 +33,7 @@ interface Props {
 export function filtersOf(me: Me, { fields }: Resource): Definition[] {
   return fields.filter(({ name, filterable, kind, references }) => {
     if (!filterable) return false;
-    if (references) return may(me, RESOURCES[references].read);
+    if (references) return maySee(me, references);
     return kind === 'word' || kind === 'flag' || (kind in RANGED && !PLACE.test(name));
   });
 }

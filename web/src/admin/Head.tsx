@@ -10,7 +10,7 @@ const words = strings.admin;
 interface Props {
   title: string;
   add?: { label: string; act: () => void } | null;
-  search?: { text: string; onText: (text: string) => void };
+  search?: { text: string; placeholder?: string; onText: (text: string) => void };
   children?: ReactNode;
 }
 
@@ -32,15 +32,17 @@ export function Head({ title, add, search, children }: Props) {
 interface SearchProps {
   title: string;
   text: string;
+  /** What is found, where that is not all that is shown. */
+  placeholder?: string;
   onText: (text: string) => void;
 }
 
-export function Search({ title, text, onText }: SearchProps) {
+export function Search({ title, text, placeholder = words.search, onText }: SearchProps) {
   return (
     <OutlinedInput
       size="small"
       value={text}
-      placeholder={words.search}
+      placeholder={placeholder}
       inputProps={{ 'aria-label': `${words.search}: ${title}`, type: 'search', spellCheck: false }}
       onChange={(event) => onText(event.target.value)}
       startAdornment={

@@ -9,10 +9,10 @@ import { BackIcon, MoreIcon } from '../icons';
 import type { Fields } from '../page/fields';
 import { Failed, Trouble } from '../page/Trouble';
 import { useAnswer, useChange } from '../page/useAnswer';
-import { may, mayChange, mayMake, SECTIONS } from '../session/may';
+import { may, mayChange, mayMake, maySee, SECTIONS } from '../session/may';
 import { pageAddress } from '../session/route';
 import { strings } from '../strings';
-import { cellOf, Erased, isEmpty, Named, Status } from './cells';
+import { cellOf, Erased, isEmpty, Named, Place, Status } from './cells';
 import { DeliveryEvents, Steps } from './DeliveryEvents';
 import { type Definition, RESOURCES, type RecordName, type Resource, referrers } from './definitions';
 import { idsIn, nameOf, remember, useNames } from './names';
@@ -193,7 +193,8 @@ function ListOf({ me, field, record }: { me: Me; field: Definition; record: Fiel
         {items.map((item, n) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: items have no ids and are only shown
           <li key={n}>
-            <strong>{String(item.name ?? more.nth(n + 1))}</strong>
+            <strong>{String(item.name ?? more.nth(n + 1))}</strong>{' '}
+            {item.outcome ? <Status status={String(item.outcome)} /> : null}
             <ItemFacts me={me} field={field} item={item} />
           </li>
         ))}
@@ -218,11 +219,7 @@ function ItemFacts({ me, field, item }: { me: Me; field: Definition; item: Field
           )}
         </span>
       ))}
-      {typeof latitude === 'number' && typeof longitude === 'number' && (
-        <a className="numbers" href={`#@${latitude},${longitude},16`}>
-          {latitude.toFixed(5)}, {longitude.toFixed(5)}
-        </a>
-      )}
+      {typeof latitude === 'number' && typeof longitude === 'number' && <Place me={me} {...{ latitude, longitude }} />}
     </small>
   );
 }
@@ -253,7 +250,7 @@ function Related({ me, resource, record }: { me: Me; resource: Resource; record:
 
 function relationsOf(me: Me, resource: Resource, record: Fields, id: string): Relation[] {
   const records = referrers(resource.name)
-    .filter(({ resource: other }) => may(me, other.read))
+    .filter(({ resource: other }) => maySee(me, other.name))
     .sort((a, b) => SECTIONS.indexOf(a.resource.name) - SECTIONS.indexOf(b.resource.name))
     .map(({ resource: other, field }) => ({
       label: words.sections[other.name],

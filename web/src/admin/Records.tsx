@@ -1,7 +1,7 @@
 // One sort of records as a list: found, narrowed, sorted, made, changed, removed, brought in and taken out as files.
 
 import { Button } from '@mui/material';
-import { useCallback, useEffect, useId, useState } from 'react';
+import { type ComponentProps, useCallback, useEffect, useId, useState } from 'react';
 import { address, change, readList, readMarked } from '../api/client';
 import type { Me } from '../api/types';
 import { DownloadIcon, FilterIcon, UploadIcon } from '../icons';
@@ -19,7 +19,7 @@ import { type Definition, RESOURCES, type RecordName } from './definitions';
 import { Filters } from './Filters';
 import { Head, Search } from './Head';
 import { ImportDialog } from './ImportDialog';
-import { idsIn, nameOf, remember, useNames } from './names';
+import { hasSealedNames, idsIn, nameOf, remember, useNames } from './names';
 import { type Marked, RecordForm, recordPath } from './RecordForm';
 import { StepDialog } from './StepDialog';
 import { labelOf, SHOWN, wordOf } from './shown';
@@ -62,11 +62,17 @@ export function Records({ me, section, asked: text }: { me: Me; section: RecordN
   ];
   const add = make ? { label: words.add(one), act: () => setOpen({ what: 'new' }) } : null;
   const narrowed = asked.q !== '' || asked.filters > 0;
+  const sealed = hasSealedNames(section);
   const title = words.sections[section];
   return (
     <>
       <Head title={title} add={add}>
-        <PausedSearch title={title} text={asked.q} onText={(q) => asked.set({ q })} />
+        <PausedSearch
+          title={title}
+          text={asked.q}
+          {...(sealed ? { placeholder: more.searchSealed } : {})}
+          onText={(q) => asked.set({ q })}
+        />
         <Button
           color="inherit"
           variant="outlined"
@@ -103,7 +109,7 @@ export function Records({ me, section, asked: text }: { me: Me; section: RecordN
         empty={
           narrowed ? (
             <Nothing
-              text={words.noMatch}
+              text={sealed && asked.q !== '' ? more.noMatchSealed : words.noMatch}
               action={more.showAll}
               act={() => {
                 asked.set({ q: '' });
@@ -192,7 +198,7 @@ export function RemoveRecord({ section, record, onDone, onClose }: RemoveProps) 
 }
 
 /** What is typed is searched once the typing pauses. */
-function PausedSearch({ title, text, onText }: { title: string; text: string; onText: (text: string) => void }) {
+function PausedSearch({ text, onText, ...shown }: ComponentProps<typeof Search>) {
   const [typed, setTyped] = useState(text);
   const paused = usePaused(typed.trim());
   // biome-ignore lint/correctness/useExhaustiveDependencies: only what is typed here is told
@@ -204,7 +210,7 @@ function PausedSearch({ title, text, onText }: { title: string; text: string; on
   useEffect(() => {
     if (text !== typed.trim()) setTyped(text);
   }, [text]);
-  return <Search title={title} text={typed} onText={setTyped} />;
+  return <Search {...shown} text={typed} onText={setTyped} />;
 }
 
 function Name({ section, row }: { section: RecordName; row: Fields }) {

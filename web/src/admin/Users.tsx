@@ -9,13 +9,13 @@ import { FormDialog } from '../page/Form';
 import { type Choice, changedBody, type Field, type Fields, newBody } from '../page/fields';
 import { type Secret, SecretDialog } from '../page/Secret';
 import { type Action, Nothing, Table } from '../page/Table';
-import { may } from '../session/may';
+import { may, mayGive } from '../session/may';
 import type { Person as LoggedIn } from '../session/session';
 import { strings } from '../strings';
 import { RESOURCES, type RecordName } from './definitions';
 import { Head } from './Head';
 import { lookupOf } from './names';
-import { fleetsOf, reachFields, reachSent } from './reach';
+import { fleetsOf, reachChanged, reachFields, reachSent, reachStart } from './reach';
 import { useFleets, useList, usePaused } from './useList';
 
 const words = strings.admin.users;
@@ -29,13 +29,14 @@ export function Users({ me, change: mayChange }: { me: LoggedIn; change: boolean
   const [open, setOpen] = useState<Open | null>(null);
   const [secret, setSecret] = useState<Secret | null>(null);
   const [text, setText] = useState('');
-  const search = usePaused(text.trim());
-  const list = useList<User>('users', { search });
+  const q = usePaused(text.trim());
+  const list = useList<User>('users', { q });
   const fleets = useFleets(me);
 
   const actions = (user: User): Action[] => {
     const act = (what: Doing) => () => setOpen({ what, user });
-    if (!mayChange) return [];
+    // Who has more than oneself is not oneself's to change.
+    if (!mayChange || !mayGive(me, user.role as Role)) return [];
     const others: Action[] = [
       { label: words.newPassword, act: act('password') },
       { label: user.disabled ? words.enable : words.disable, act: act('lock') },
@@ -70,7 +71,7 @@ export function Users({ me, change: mayChange }: { me: LoggedIn; change: boolean
           { label: strings.admin.created, cell: ({ created_at }) => localTime(created_at) },
         ]}
         actions={actions}
-        empty={<Nothing text={search ? strings.admin.noMatch : strings.admin.empty(section.toLowerCase())} />}
+        empty={<Nothing text={q ? strings.admin.noMatch : strings.admin.empty(section.toLowerCase())} />}
       />
       {open && dialogOf(open)}
       {secret && <SecretDialog secret={secret} onClose={() => setSecret(null)} />}
@@ -80,9 +81,12 @@ export function Users({ me, change: mayChange }: { me: LoggedIn; change: boolean
   function dialogOf(open: Open) {
     const close = () => setOpen(null);
     const then = async <Done,>(doing: Promise<Done>): Promise<Done> => {
-      const done = await doing;
-      list.again();
-      return done;
+      try {
+        return await doing;
+      } finally {
+        // Refused because it was changed meanwhile: then what it is now is shown.
+        list.again();
+      }
     };
     const shown = (name: string, { one_time_password }: MadeUser) =>
       setSecret({
@@ -98,6 +102,7 @@ export function Users({ me, change: mayChange }: { me: LoggedIn; change: boolean
         <FormDialog
           title={strings.admin.addTitle(one)}
           fields={fields}
+          start={reachStart(me)}
           onSend={(values) => make(reachSent(newBody(fields, values)))}
           onClose={close}
         />
@@ -113,7 +118,7 @@ export function Users({ me, change: mayChange }: { me: LoggedIn; change: boolean
             fields={fields}
             record={user as unknown as Fields}
             onSend={(values, before) =>
-              then(change('PATCH', path, changedUser(changedBody(fields, before, values)), `"${user.version}"`))
+              then(change('PATCH', path, changedUser(changedBody(fields, before, values), user), `"${user.version}"`))
             }
             onClose={close}
           />
@@ -163,8 +168,8 @@ export function Users({ me, change: mayChange }: { me: LoggedIn; change: boolean
 }
 
 /** What is emptied is sent as empty text: nothing would leave it as it was. */
-function changedUser(body: Fields): Fields {
-  return reachSent(Object.fromEntries(Object.entries(body).map(([name, value]) => [name, value ?? ''])));
+function changedUser(body: Fields, before: User): Fields {
+  return reachChanged(Object.fromEntries(Object.entries(body).map(([name, value]) => [name, value ?? ''])), before);
 }
 
 function Person({ name, email }: { name: string; email: string }) {
@@ -207,9 +212,9 @@ function userFields(me: LoggedIn, fleets: readonly Choice[]): Field[] {
       label: words.role,
       kind: 'choice',
       required: true,
-      choices: PEOPLE.map((role) => ({ value: role, label: strings.roles[role] })),
+      choices: PEOPLE.filter((role) => mayGive(me, role)).map((role) => ({ value: role, label: strings.roles[role] })),
     },
-    ...reachFields(fleets),
+    ...reachFields(me, fleets),
     { name: 'driver_id', label: words.driver, ...found('drivers'), help: words.driverHelp },
     { name: 'customer_id', label: words.customer, ...found('customers'), help: words.customerHelp },
   ];

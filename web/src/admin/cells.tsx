@@ -4,11 +4,11 @@ import type { ReactNode } from 'react';
 import type { Me } from '../api/types';
 import { localTime } from '../format';
 import type { Fields } from '../page/fields';
-import { may } from '../session/may';
+import { may, maySee } from '../session/may';
 import { recordAddress } from '../session/route';
 import { strings } from '../strings';
-import { type Definition, RESOURCES, type RecordName } from './definitions';
-import { assetResource, knownName } from './names';
+import type { Definition, RecordName } from './definitions';
+import { assetResource, isAbsent, knownName } from './names';
 import { SHOWN, wordOf } from './shown';
 
 const words = strings.admin.records;
@@ -50,10 +50,21 @@ export function cellOf(me: Me, resource: RecordName, definition: Definition, row
   }
 }
 
-/** A record of somebody else by its name, as a way to it. */
+/** A record of somebody else by its name, as a way to it; one out of reach by its id. */
 export function Named({ me, resource, id }: { me: Me; resource: RecordName; id: string }) {
-  if (!may(me, RESOURCES[resource].read)) return id;
+  if (!maySee(me, resource) || isAbsent(resource, id)) return id;
   return <a href={recordAddress(resource, id)}>{knownName(resource, id)}</a>;
+}
+
+/** A place, as a way to it on the map for who has one. */
+export function Place({ me, latitude, longitude }: { me: Me; latitude: number; longitude: number }) {
+  const text = `${latitude.toFixed(5)}, ${longitude.toFixed(5)}`;
+  if (!may(me, 'live.read')) return <span className="numbers">{text}</span>;
+  return (
+    <a className="numbers" href={`#@${latitude},${longitude},16`}>
+      {text}
+    </a>
+  );
 }
 
 export function Status({ status }: { status: string }) {

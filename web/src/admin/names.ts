@@ -3,7 +3,9 @@
 
 import { useEffect, useState } from 'react';
 import { address, Refused, readList, readMarked } from '../api/client';
-import type { Choice, Fields, Lookup } from '../page/fields';
+import { whole } from '../format';
+import type { Fields, Found, Lookup } from '../page/fields';
+import { strings } from '../strings';
 import { RESOURCES, type RecordName } from './definitions';
 import { SHOWN, wordOf } from './shown';
 
@@ -18,6 +20,8 @@ export interface RecordLookup extends Lookup {
 }
 
 const names = new Map<string, string>();
+/** Looked for, and not within reach: `fleets/f-1`. */
+const absent = new Set<string>();
 const lookups = new Map<string, RecordLookup>();
 
 /** What a record is called by its own fields, without asking anybody. */
@@ -38,8 +42,20 @@ export function knownName(resource: RecordName, id: string): string {
   return names.get(`${resource}/${id}`) ?? id;
 }
 
+/** True once it is known that there is no such record within reach. */
+export function isAbsent(resource: RecordName, id: string): boolean {
+  return absent.has(`${resource}/${id}`);
+}
+
+/** True if what records are called by is sealed: no node can search for it. */
+export function hasSealedNames(resource: RecordName): boolean {
+  const { name: called } = SHOWN[resource];
+  return RESOURCES[resource].fields.some(({ name, personal }) => personal && called.includes(name));
+}
+
 export function remember(resource: RecordName, row: Fields): void {
   names.set(`${resource}/${row.id}`, ownName(resource, row));
+  absent.delete(`${resource}/${row.id}`);
 }
 
 export type Wanted = readonly (readonly [resource: RecordName, id: string])[];
@@ -109,6 +125,7 @@ async function fetchNames(resource: RecordName, ids: readonly string[]): Promise
     const some = ids.slice(at, at + IDS_AT_ONCE);
     try {
       const { rows } = await readList<Fields>(address(resource, { 'id[in]': some.join(','), limit: some.length }));
+      for (const id of some) absent.add(`${resource}/${id}`);
       for (const row of rows) remember(resource, row);
     } catch (error) {
       // Without names the ids are shown.
@@ -127,9 +144,6 @@ export function lookupOf(resource: RecordName): RecordLookup {
 }
 
 function makeLookup(resource: RecordName): RecordLookup {
-  const sealed = RESOURCES[resource].fields.some(
-    ({ name, personal }) => personal && SHOWN[resource].name.includes(name),
-  );
   const record = async (id: string) => {
     try {
       return (await readMarked<Fields>(`${resource}/${encodeURIComponent(id)}`)).record;
@@ -140,7 +154,9 @@ function makeLookup(resource: RecordName): RecordLookup {
   };
   return {
     record,
-    find: sealed ? findSealed(resource) : (text, signal) => find(resource, { q: text, limit: FOUND_MAX }, signal),
+    find: hasSealedNames(resource)
+      ? findSealed(resource)
+      : (text, signal) => find(resource, { q: text, limit: FOUND_MAX }, signal),
     name: async (id) => {
       const known = names.get(`${resource}/${id}`);
       if (known) return known;
@@ -156,15 +172,16 @@ async function find(
   resource: RecordName,
   asked: { q?: string; limit: number },
   signal: AbortSignal,
-): Promise<Choice[]> {
-  const { rows } = await readList<Fields>(address(resource, asked), signal);
-  return rows.map((row) => {
+): Promise<Found & { total: number }> {
+  const { rows, pagination } = await readList<Fields>(address(resource, asked), signal);
+  const choices = rows.map((row) => {
     remember(resource, row);
     const { hint } = SHOWN[resource];
     const said =
       hint && row[hint] ? (hint === 'status' ? wordOf(String(row[hint])) : String(row[hint])) : String(row.id);
     return { value: String(row.id), label: ownName(resource, row), hint: said };
   });
+  return { choices, total: pagination?.total ?? rows.length };
 }
 
 /** By names among the first records, by what the node can find among all: e-mail, telephone number, id. */
@@ -172,12 +189,13 @@ function findSealed(resource: RecordName): Lookup['find'] {
   return async (text, signal) => {
     const [all, exact] = await Promise.all([
       find(resource, { limit: SEALED_MAX }, signal),
-      text === '' ? [] : find(resource, { q: text, limit: FOUND_MAX }, signal),
+      text === '' ? null : find(resource, { q: text, limit: FOUND_MAX }, signal),
     ]);
     const low = text.toLowerCase();
-    const named = all.filter(({ label }) => label.toLowerCase().includes(low));
-    const more = exact.filter(({ value }) => !named.some((one) => one.value === value));
-    return [...more, ...named].slice(0, FOUND_MAX);
+    const named = all.choices.filter(({ label }) => label.toLowerCase().includes(low));
+    const more = exact?.choices.filter(({ value }) => !named.some((one) => one.value === value)) ?? [];
+    const choices = [...more, ...named].slice(0, FOUND_MAX);
+    return all.total > SEALED_MAX ? { choices, note: strings.admin.records.someNames(whole(SEALED_MAX)) } : { choices };
   };
 }
 

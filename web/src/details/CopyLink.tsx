@@ -5,23 +5,24 @@ import { useEffect, useState } from 'react';
 import { history } from '../history';
 import { LinkIcon } from '../icons';
 import { writeLink } from '../link';
+import { copyText } from '../page/copy';
 import { strings } from '../strings';
 
 const words = strings.details;
-const COPIED_MS = 2_000;
+const SAID_MS = 2_000;
 
 export function CopyLink({ assetKey }: { assetKey: string }) {
-  const [copied, setCopied] = useState(false);
+  const [said, setSaid] = useState<string | null>(null);
   useEffect(() => {
-    if (!copied) return;
-    const timer = setTimeout(() => setCopied(false), COPIED_MS);
+    if (said === null) return;
+    const timer = setTimeout(() => setSaid(null), SAID_MS);
     return () => clearTimeout(timer);
-  }, [copied]);
+  }, [said]);
   const copy = async () => {
     const time = history.replay.shown.get()?.time ?? null;
     const link = writeLink({ key: assetKey, view: null, day: history.day.get(), time });
-    await navigator.clipboard?.writeText(`${location.origin}${location.pathname}${link}`);
-    setCopied(true);
+    const copied = await copyText(`${location.origin}${location.pathname}${link}`);
+    setSaid(copied ? words.linkCopied : words.linkNotCopied);
   };
   return (
     <Button
@@ -31,7 +32,7 @@ export function CopyLink({ assetKey }: { assetKey: string }) {
       onClick={copy}
       sx={{ borderColor: 'divider' }}
     >
-      {copied ? words.linkCopied : words.copyLink}
+      {said ?? words.copyLink}
     </Button>
   );
 }

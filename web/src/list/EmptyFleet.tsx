@@ -4,21 +4,18 @@ import { Button } from '@mui/material';
 import { useState } from 'react';
 import { info } from '../live';
 import { useSlice } from '../live/slice';
+import { copyText } from '../page/copy';
+import { useMe } from '../session';
+import { may, maySee } from '../session/may';
+import { pageAddress } from '../session/route';
 import { strings } from '../strings';
 
+const words = strings.empty;
+
 export function EmptyFleet() {
-  const [copied, setCopied] = useState(false);
-  const demo = useSlice(info)?.demo;
-  const [longitude, latitude] = demo?.center ?? [-8.61, 41.15];
-  const words = strings.empty;
-  const report = `{"latitude":${latitude},"longitude":${longitude},"speed":32,"heading":90,"timestamp":"'$(date -u +%FT%TZ)'"}`;
-  const command = `curl -X POST ${location.origin}/api/v1/vehicles/first/location \\
-  -H 'content-type: application/json' \\
-  -d '${report}'`;
-  const copy = async () => {
-    await navigator.clipboard?.writeText(command);
-    setCopied(true);
-  };
+  const me = useMe();
+  // An asset without a record, as the one of the command is, belongs to no fleet: for who reaches all.
+  const maySend = me === null || (may(me, 'reports.write') && me.all_fleets);
   return (
     <div
       style={{
@@ -34,13 +31,39 @@ export function EmptyFleet() {
       <Herd />
       <h2 style={{ margin: 0, fontSize: 16 }}>{words.title}</h2>
       <p className="quiet" style={{ margin: 0, lineHeight: 1.5 }}>
-        {words.text}
+        {maySend ? words.text : words.others}
       </p>
+      {maySend && <FirstReport withKey={me !== null} />}
+      {maySend && me && (
+        <p className="quiet" style={{ margin: 0, lineHeight: 1.5 }}>
+          {words.withKey}{' '}
+          {maySee(me, 'keys') && <a href={pageAddress({ name: 'admin', section: 'keys' })}>{words.keys}</a>}
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** The command that sends a position; a node with logins wants a key with it. */
+function FirstReport({ withKey }: { withKey: boolean }) {
+  const [said, setSaid] = useState<string | null>(null);
+  const demo = useSlice(info)?.demo;
+  const [longitude, latitude] = demo?.center ?? [-8.61, 41.15];
+  const report = `{"latitude":${latitude},"longitude":${longitude},"speed":32,"heading":90,"timestamp":"'$(date -u +%FT%TZ)'"}`;
+  const command = [
+    `curl -X POST ${location.origin}/api/v1/vehicles/first/location`,
+    ...(withKey ? [`-H "Authorization: Bearer $DROVER_TOKEN"`] : []),
+    `-H 'content-type: application/json'`,
+    `-d '${report}'`,
+  ].join(' \\\n  ');
+  const copy = async () => setSaid((await copyText(command)) ? words.copied : strings.page.copyByHand);
+  return (
+    <>
       <pre className="command">{command}</pre>
       <Button variant="outlined" onClick={copy} sx={{ alignSelf: 'start' }}>
-        {copied ? words.copied : words.copy}
+        {said ?? words.copy}
       </Button>
-    </div>
+    </>
   );
 }
 

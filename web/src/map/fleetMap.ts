@@ -142,23 +142,24 @@ export class FleetMap {
     const { goal } = this;
     if (!goal) return void this.map.easeTo({ padding, duration: 200 });
     // On the way to somewhere: goes there, not to where it happens to be.
-    this.map.setPadding(padding);
     this.fitBounds(goal);
   }
 
   jump(view: ViewPlace): void {
-    this.map.jumpTo({ center: [view.longitude, view.latitude], zoom: view.zoom });
+    // Each move of the camera ends the one before, so each says what is covered: else the first one after the panels
+    // changed would leave it as it was.
+    this.map.jumpTo({ center: [view.longitude, view.latitude], zoom: view.zoom, padding: this.padding });
   }
 
   zoomBy(step: number): void {
-    this.map.easeTo({ zoom: this.map.getZoom() + step, duration: 220 });
+    this.map.easeTo({ zoom: this.map.getZoom() + step, padding: this.padding, duration: 220 });
   }
 
   /** Brings the asset into view; nearer only if it is far away. */
   show(index: number): void {
     if (!this.store.motion.hasFlag(index, HAS_PLACE)) return;
     const zoom = Math.max(this.map.getZoom(), CLOSE_ZOOM);
-    this.map.easeTo({ center: this.markers.place(index), zoom, duration: 500 });
+    this.map.easeTo({ center: this.markers.place(index), zoom, padding: this.padding, duration: 500 });
   }
 
   /** Moves only if the asset is out of sight or too small to tell apart. */
@@ -209,6 +210,7 @@ export class FleetMap {
 
   private fitBounds(bounds: Bounds): void {
     const box = new LngLatBounds(bounds);
+    this.map.setPadding(this.padding);
     this.map.fitBounds(box, { padding: FIT_PADDING, maxZoom: CLOSE_ZOOM, duration: FIT_MS });
     this.goal = bounds;
     this.map.once('moveend', () => {

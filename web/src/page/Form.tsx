@@ -4,9 +4,10 @@ import { Button, Dialog, DialogActions, DialogContent, DialogTitle, useMediaQuer
 import { type FormEvent, useState } from 'react';
 import type { Problem } from '../api/client';
 import { strings } from '../strings';
-import { type Field, type Fields, firstWrong, startValues, type Values, type Wrong } from './fields';
+import { type Field, type Fields, firstWrong, same, startValues, type Values, type Wrong } from './fields';
 import { Inputs } from './Input';
 import { Trouble } from './Trouble';
+import { useUnsaved } from './unsaved';
 import { useChange } from './useAnswer';
 
 const words = strings.page;
@@ -36,6 +37,8 @@ export function FormDialog(props: Props) {
   const said = wrong ? { at: wrong.at, text: wordsOf(wrong) } : saidOf(problem, shown);
   const narrow = useMediaQuery('(max-width: 600px)');
   const wide = shown.length > NARROW_FIELDS;
+  const typed = shown.some(({ name }) => !same(before[name], values[name]));
+  useUnsaved(typed);
 
   const send = async (event: FormEvent) => {
     event.preventDefault();
@@ -46,7 +49,10 @@ export function FormDialog(props: Props) {
   return (
     <Dialog
       open
-      onClose={busy ? undefined : onClose}
+      // A click beside it takes away nothing that somebody has typed.
+      onClose={(_, reason) => {
+        if (!busy && !(typed && reason === 'backdropClick')) onClose();
+      }}
       fullWidth
       fullScreen={narrow && wide}
       maxWidth={wide ? 'sm' : 'xs'}

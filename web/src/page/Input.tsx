@@ -1,8 +1,8 @@
 // The inputs of a form: one for each sort of field.
 
-import { Checkbox, FormControlLabel, MenuItem, TextField } from '@mui/material';
+import { Autocomplete, Checkbox, createFilterOptions, FormControlLabel, MenuItem, TextField } from '@mui/material';
 import { strings } from '../strings';
-import type { Field, Fields, Value, Values } from './fields';
+import type { Choice, Field, Fields, Value, Values } from './fields';
 import { Items } from './Items';
 import { LookupInput } from './LookupInput';
 
@@ -135,8 +135,14 @@ interface ChoicesProps {
   onChange: (value: Value) => void;
 }
 
+/** More than that are found by their names instead of by looking. */
+const BOXES_MAX = 40;
+const offered = createFilterOptions<Choice>({ limit: 50 });
+
 /** Any number of things from a list. */
-function Choices({ field, value, wrong, onChange }: ChoicesProps) {
+function Choices(props: ChoicesProps) {
+  const { field, value, wrong, onChange } = props;
+  if (field.find && field.choices && field.choices.length > BOXES_MAX) return <ManyChoices {...props} />;
   const chosen = value as readonly string[];
   const toggle = (one: string, on: boolean) =>
     onChange(on ? [...chosen, one] : chosen.filter((other) => other !== one));
@@ -161,5 +167,37 @@ function Choices({ field, value, wrong, onChange }: ChoicesProps) {
         ))}
       </div>
     </fieldset>
+  );
+}
+
+/** The same where the list is long. */
+function ManyChoices({ field, value, wrong, onChange }: ChoicesProps) {
+  const { name, label, help, find, choices = [] } = field;
+  const chosen = (value as readonly string[]).map(
+    (one) => choices.find((choice) => choice.value === one) ?? { value: one, label: one },
+  );
+  return (
+    <Autocomplete
+      className="whole-row"
+      multiple
+      size="small"
+      options={choices}
+      value={chosen}
+      filterOptions={offered}
+      getOptionKey={({ value }) => value}
+      isOptionEqualToValue={(option, other) => option.value === other.value}
+      noOptionsText={words.noMatch}
+      onChange={(_, picked) => onChange(picked.map(({ value }) => value))}
+      renderInput={(input) => (
+        <TextField
+          {...input}
+          name={name}
+          label={label}
+          placeholder={find ?? ''}
+          error={wrong !== null}
+          helperText={wrong ?? help}
+        />
+      )}
+    />
   );
 }

@@ -4,7 +4,7 @@ import { Autocomplete, TextField } from '@mui/material';
 import { useEffect, useState } from 'react';
 import { Refused } from '../api/client';
 import { strings } from '../strings';
-import type { Choice, Lookup } from './fields';
+import type { Choice, Found, Lookup } from './fields';
 
 const words = strings.page;
 const TYPING_MS = 250;
@@ -25,7 +25,7 @@ export function LookupInput(props: Props) {
   const { name, label, value, lookup, required = false, help, wrong = null, first = false, onChange } = props;
   const [open, setOpen] = useState(false);
   const [typed, setTyped] = useState('');
-  const { choices, failed } = useChoices(lookup, typed, open);
+  const { choices, note, failed } = useChoices(lookup, typed, open);
   const chosen = useChosen(lookup, value);
   const pick = (picked: Choice | string | null) => {
     if (typeof picked !== 'string') return onChange(picked?.value ?? '');
@@ -44,7 +44,7 @@ export function LookupInput(props: Props) {
       options={choices ?? []}
       loading={choices === null}
       loadingText={words.loading}
-      noOptionsText={failed ? words.failed : words.noMatch}
+      noOptionsText={failed ? words.failed : note ? `${words.noMatch} ${note}` : words.noMatch}
       // The node has looked already.
       filterOptions={(options) => options}
       getOptionLabel={(option) => (typeof option === 'string' ? option : option.label)}
@@ -68,23 +68,26 @@ export function LookupInput(props: Props) {
           required={required}
           autoFocus={first}
           error={wrong !== null}
-          helperText={wrong ?? help}
+          helperText={wrong ?? note ?? help}
         />
       )}
     />
   );
 }
 
+type Looked = Omit<Found, 'choices'> & { choices: Choice[] | null; failed: boolean };
+const LOOKING: Looked = { choices: null, failed: false };
+
 /** What the node finds for what is typed; nothing while it looks. */
 function useChoices(lookup: Lookup, typed: string, open: boolean) {
-  const [found, setFound] = useState<{ choices: Choice[] | null; failed: boolean }>({ choices: null, failed: false });
+  const [found, setFound] = useState<Looked>(LOOKING);
   useEffect(() => {
     if (!open) return;
     const control = new AbortController();
-    setFound({ choices: null, failed: false });
+    setFound(({ note }) => (note ? { ...LOOKING, note } : LOOKING));
     const look = () =>
       lookup.find(typed.trim(), control.signal).then(
-        (choices) => setFound({ choices, failed: false }),
+        (found) => setFound({ ...found, failed: false }),
         (error: unknown) => {
           if (control.signal.aborted) return;
           if (!(error instanceof Refused)) throw error;

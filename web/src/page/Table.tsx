@@ -1,7 +1,7 @@
 // A list as a table; on narrow pages each row is a card. Draws loading, nothing and failed as well.
 
 import { Button, IconButton, LinearProgress, Menu, MenuItem, Skeleton, TableSortLabel } from '@mui/material';
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, useEffect, useRef, useState } from 'react';
 import type { Listed, Problem } from '../api/client';
 import type { Pagination } from '../api/types';
 import { whole } from '../format';
@@ -45,11 +45,14 @@ interface Props<Row> {
 
 export function Table<Row>(props: Props<Row>) {
   const { label, columns, answered, empty, onPage } = props;
-  const { data, problem, busy, again } = answered;
+  const { problem, busy, again } = answered;
+  const beyond = useLastPage(answered, onPage);
+  const box = useTopOfPage(answered.data?.pagination?.page);
+  const data = beyond ? null : answered.data;
   if (problem) return <Failed problem={problem} again={again} />;
   if (data?.rows.length === 0 && !busy) return <div className="blank quiet">{empty}</div>;
   return (
-    <div aria-busy={busy} className="table-box">
+    <div aria-busy={busy || beyond} className="table-box" ref={box}>
       {busy && data && <LinearProgress aria-label={words.loading} />}
       <table className="table" aria-label={label}>
         <thead>
@@ -71,6 +74,36 @@ export function Table<Row>(props: Props<Row>) {
       {data?.pagination && onPage && <Pager {...data.pagination} onPage={onPage} />}
     </div>
   );
+}
+
+/** Behind the last page is nothing, though there are rows: they have become fewer, or the address is old. Goes to the last. */
+function useLastPage<Row>({ data, busy }: Props<Row>['answered'], onPage: Props<Row>['onPage']): boolean {
+  const { page = 1, limit = 1, total = 0 } = data?.pagination ?? {};
+  const last = lastPage(total, limit);
+  const beyond = data?.rows.length === 0 && page > last && onPage !== undefined;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: gone to once for each answer
+  useEffect(() => {
+    if (beyond && !busy) onPage?.(last);
+  }, [beyond, busy, last]);
+  return beyond;
+}
+
+/** Another page is read from its top. */
+function useTopOfPage(page: number | undefined) {
+  const box = useRef<HTMLDivElement>(null);
+  const shown = useRef(page);
+  useEffect(() => {
+    const before = shown.current;
+    shown.current = page;
+    if (before === undefined || page === undefined || before === page) return;
+    const top = (element: Element | null | undefined) => element?.getBoundingClientRect().top ?? 0;
+    if (top(box.current) < top(box.current?.closest('main'))) box.current?.scrollIntoView({ block: 'start' });
+  }, [page]);
+  return box;
+}
+
+function lastPage(total: number, limit: number): number {
+  return Math.max(1, Math.ceil(total / limit));
 }
 
 function ColumnHead<Row>({ column: { label, sort }, sorting }: { column: Column<Row>; sorting?: Sorting }) {
@@ -149,7 +182,7 @@ function RowMenu({ name, actions }: { name: string; actions: Action[] }) {
 }
 
 function Pager({ page, limit, total, onPage }: Pagination & { onPage: (page: number) => void }) {
-  const last = Math.max(1, Math.ceil(total / limit));
+  const last = lastPage(total, limit);
   if (last === 1) return null;
   const from = (page - 1) * limit + 1;
   return (

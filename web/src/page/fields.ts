@@ -7,9 +7,15 @@ export interface Choice {
   hint?: string;
 }
 
+/** What was found, and what is to be known about it. */
+export interface Found {
+  choices: Choice[];
+  note?: string;
+}
+
 /** Where choices are looked up while somebody types. */
 export interface Lookup {
-  find: (text: string, signal: AbortSignal) => Promise<Choice[]>;
+  find: (text: string, signal: AbortSignal) => Promise<Found>;
   /** What a value is called; nothing if there is nothing of it within reach. */
   name: (value: string) => Promise<string | null>;
   /** True if values that are not among the choices are taken as they are typed. */
@@ -36,6 +42,8 @@ export interface Field {
   required?: boolean;
   /** Of `choice` and `choices`. */
   choices?: readonly Choice[];
+  /** Of `choices`: what is asked where there are too many to show at once. */
+  find?: string;
   /** Of `lookup`; by what else stands in the form. Nothing: it is typed. */
   lookup?: (values: Values) => Lookup | null;
   /** What a value is called, as far as that is known. */

@@ -2,7 +2,7 @@
 // every request.
 
 import { RESOURCES, type RecordName, type Resource } from '../admin/definitions';
-import type { Me } from '../api/types';
+import type { Me, Role } from '../api/types';
 
 /** Sections in their order, in groups. */
 export const GROUPS = [
@@ -45,8 +45,24 @@ function needs(section: Section): readonly [read: string, write: string] {
   return [read, write];
 }
 
+/** Of roles that are about their holder's own record only: where the node finds something of his. Elsewhere is nothing, ever. */
+const OWN: Partial<Record<Role, readonly Section[]>> = {
+  driver: ['deliveries', 'routes', 'vehicles', 'drivers', 'assignments', 'organisations'],
+  customer: ['deliveries', 'customers'],
+};
+
 export function maySee(me: Me, section: Section): boolean {
-  return may(me, needs(section)[0]);
+  const own = OWN[me.role as Role];
+  return may(me, needs(section)[0]) && (own?.includes(section) ?? true);
+}
+
+/** What of a role's permissions the roles that make users do not all have. */
+const BEYOND: Partial<Record<Role, string>> = { system_admin: 'vault.manage', auditor: 'node.read' };
+
+/** Nobody gives more than he has himself. */
+export function mayGive(me: Me, role: Role): boolean {
+  const beyond = BEYOND[role];
+  return beyond === undefined || may(me, beyond);
 }
 
 export function sectionsOf(me: Me): Section[] {

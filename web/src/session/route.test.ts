@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { RESOURCES } from '../admin/definitions';
 import type { Me } from '../api/types';
 import { readLink } from '../link';
-import { mayChange, mayMake, nextSteps, sectionsOf } from './may';
+import { mayChange, mayGive, mayMake, nextSteps, sectionsOf } from './may';
 import { isPage, pageAddress, readPage } from './route';
 
 it('pages are named by the address', () => {
@@ -43,6 +43,24 @@ it('sections are those that somebody may read; changing needs more', () => {
   ]);
   expect(mayChange(auditor, 'users')).toBe(false);
   expect(mayChange({ permissions: ['fleet.write'] } as Me, 'vehicles')).toBe(true);
+});
+
+it('who has an own record only is shown no section that never holds anything of his', () => {
+  const permissions = ['fleet.read', 'stations.read', 'orders.read', 'customers.read'];
+  expect(sectionsOf({ role: 'driver', permissions } as unknown as Me)).toEqual([
+    ...['deliveries', 'routes', 'vehicles', 'drivers', 'assignments', 'organisations'],
+  ]);
+  expect(sectionsOf({ role: 'customer', permissions } as unknown as Me)).toEqual(['deliveries', 'customers']);
+  expect(sectionsOf({ role: 'dispatcher', permissions } as unknown as Me)).toContain('depots');
+});
+
+it('a role is given by who may do what it may', () => {
+  const manager = { permissions: ['users.write', 'fleet.write', 'orders.write'] } as Me;
+  const admin = { permissions: [...manager.permissions, 'node.read', 'vault.manage'] } as Me;
+  const given = (me: Me) =>
+    (['dispatcher', 'fleet_manager', 'auditor', 'system_admin'] as const).filter((role) => mayGive(me, role));
+  expect(given(manager)).toEqual(['dispatcher', 'fleet_manager']);
+  expect(given(admin)).toEqual(['dispatcher', 'fleet_manager', 'auditor', 'system_admin']);
 });
 
 it('what belongs to the whole organisation is changed by who reaches all fleets', () => {

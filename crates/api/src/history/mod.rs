@@ -133,6 +133,7 @@ fn limit(given: Option<usize>) -> Result<usize, Problem> {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct RouteParams {
     /// From when, RFC 3339 or epoch ms.
     start_time: String,
@@ -261,6 +262,7 @@ fn simplified(fixes: Vec<Fix>, tolerance_m: f64) -> Vec<Fix> {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct SpanParams {
     /// From when, RFC 3339 or epoch ms; default: the beginning.
     start_time: Option<String>,
@@ -273,12 +275,12 @@ struct SpanParams {
 struct Day {
     /// `2026-05-28`.
     day: String,
-    /// Reports on it. Of all assets together: only for who sees all of them.
+    /// Reports on it. Of all assets together, this and what follows: only for who sees all of them.
     reports: Option<u64>,
     /// First event time.
-    first: String,
+    first: Option<String>,
     /// Last event time.
-    last: String,
+    last: Option<String>,
 }
 
 /// The days on which an asset reported.
@@ -303,8 +305,8 @@ fn listed(days: Vec<drover_history::read::CoveredDay>) -> Vec<Day> {
     let day = |day: drover_history::read::CoveredDay| Day {
         day: text_of(day.day * DAY_MS).chars().take(10).collect(),
         reports: Some(day.reports),
-        first: text_of(day.first),
-        last: text_of(day.last),
+        first: Some(text_of(day.first)),
+        last: Some(text_of(day.last)),
     };
     days.into_iter().map(day).collect()
 }
@@ -346,7 +348,7 @@ async fn all_coverage(
     let days = past.read(move |view, _| Ok(coverage(view, times))).await?;
     let mut days = listed(days);
     if !sight.is_all() {
-        days.iter_mut().for_each(|day| day.reports = None);
+        days.iter_mut().for_each(|day| (day.reports, day.first, day.last) = (None, None, None));
     }
     let reports = days.iter().map(|day| day.reports).sum();
     Ok(Json(Coverage { days, reports }))
@@ -354,6 +356,7 @@ async fn all_coverage(
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct MapParams {
     /// The moment, RFC 3339 or epoch ms.
     time: String,
@@ -427,13 +430,13 @@ async fn map(
 struct HistoryStatus {
     /// Newest snapshot of the lake's catalogue.
     snapshot: i64,
-    files: usize,
-    /// Rows in files.
-    rows: u64,
+    files: Option<usize>,
+    /// Rows in files. This, and what is null for the same reason: only for who sees all assets.
+    rows: Option<u64>,
     /// Bytes of the files.
-    bytes: u64,
+    bytes: Option<u64>,
     /// Rows in memory, in no file yet.
-    unflushed: usize,
+    unflushed: Option<usize>,
     /// Every report up to this log position is in a file.
     flushed_position: u64,
     /// Every report up to this log position is visible to reads.
@@ -486,22 +489,24 @@ impl From<Due> for DueDays {
     get, path = "/api/v1/history", tag = "history",
     responses((status = 200, body = HistoryStatus, description = "the state of the lake"))
 )]
-async fn status(State(past): State<PastState>) -> Json<HistoryStatus> {
+async fn status(State(past): State<PastState>, Seeing(sight): Seeing) -> Json<HistoryStatus> {
     let status = past.history.status();
+    let (all, no_time) = (sight.is_all(), (None, None));
+    let (oldest, newest) = status.event_time.filter(|_| all).map_or(no_time, |(first, last)| (Some(first), Some(last)));
     Json(HistoryStatus {
         snapshot: status.snapshot,
-        files: status.files,
-        rows: status.rows,
-        bytes: status.bytes,
-        unflushed: status.tail_rows,
+        files: all.then_some(status.files),
+        rows: all.then_some(status.rows),
+        bytes: all.then_some(status.bytes),
+        unflushed: all.then_some(status.tail_rows),
         flushed_position: status.cursor,
         visible_position: status.position,
         lag: status.lag,
         last_flush: (status.last_flush_ms > 0).then(|| text_of(status.last_flush_ms)),
-        oldest: status.event_time.map(|(oldest, _)| text_of(oldest)),
-        newest: status.event_time.map(|(_, newest)| text_of(newest)),
+        oldest: oldest.map(text_of),
+        newest: newest.map(text_of),
         gap: status.gap,
-        due: status.due.into_iter().map(DueDays::from).collect(),
+        due: status.due.into_iter().filter(|_| all).map(DueDays::from).collect(),
         error: status.last_error,
     })
 }

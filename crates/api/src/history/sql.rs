@@ -94,7 +94,9 @@ async fn query(
         Problem::new(kind, "malformed", error.to_string(), "send {\"sql\": \"SELECT …\"}; see /docs")
     })?;
     let asked = asked(&query.sql);
-    let answered = ask(&state, &query, Asker { name: caller.subject.as_str().into(), sight }, &headers).await;
+    let is_bounded = !caller.reaches_whole_node();
+    let asker = Asker { name: caller.subject.as_str().into(), sight, is_bounded };
+    let answered = ask(&state, &query, asker, &headers).await;
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     response.extensions_mut().insert(asked);
     Ok(response)

@@ -17,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(super) struct TripParams {
     /// From when, RFC 3339 or epoch ms.
     start_time: String,

@@ -40,7 +40,7 @@ struct DevicesQuery {
     /// Which page, from 1.
     #[param(minimum = 1)]
     page: Option<usize>,
-    /// Records on a page, up to 1,000; default 100.
+    /// Records on a page, up to 1,000; default 25.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }

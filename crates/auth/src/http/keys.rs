@@ -33,7 +33,7 @@ struct KeysQuery {
     /// Which page, from 1.
     #[param(minimum = 1)]
     page: Option<usize>,
-    /// Records on a page, up to 1,000; default 100.
+    /// Records on a page, up to 1,000; default 25.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }

@@ -459,3 +459,11 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
         }
     }
 }
+
+/// True if `If-None-Match` names this version.
+pub(super) fn is_known(headers: &HeaderMap, version: i64) -> bool {
+    let own = format!("\"{version}\"");
+    let lines = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|line| line.to_str().ok());
+    let mut tags = lines.flat_map(|line| line.split(',')).map(str::trim);
+    tags.any(|tag| tag == "*" || tag.trim_start_matches("W/") == own)
+}

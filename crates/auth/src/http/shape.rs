@@ -6,7 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use drover_access::ClientOrigin;
-use drover_answer::{ErrorEnvelope, Problem, ProblemKind, now_ms};
+use drover_answer::{ErrorEnvelope, INTERFACE_VERSION, Problem, ProblemKind, now_ms};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::{IntoResponses, ToSchema};
@@ -15,7 +15,7 @@ use crate::login::Client;
 use crate::people::time_text;
 
 /// Records on a page.
-const LIMIT_USUAL: usize = 100;
+const LIMIT_USUAL: usize = 25;
 const LIMIT_MAX: usize = 1000;
 
 /// One record, or a page of them.
@@ -78,7 +78,7 @@ pub(super) fn page_of<T>(all: Vec<T>, page: Page) -> Result<Json<IdentityEnvelop
 }
 
 fn meta(pagination: Option<IdentityPage>) -> IdentityMeta {
-    IdentityMeta { timestamp: time_text(now_ms()), version: "v1", pagination }
+    IdentityMeta { timestamp: time_text(now_ms()), version: INTERFACE_VERSION, pagination }
 }
 
 /// A JSON body, read strictly.

@@ -1,6 +1,6 @@
 //! Users, for those who manage them.
 
-use super::login::{if_match, no_store};
+use super::login::{if_match, is_known, no_store};
 use super::shape::{Body, IdentityEnvelope, InPath, InQuery, Page, Problems, one, page_of};
 use crate::Auth;
 use crate::people::{Created, KnownUser, MadeUser, NewUser, UserChange, UserView};
@@ -33,11 +33,11 @@ struct UsersQuery {
     #[param(example = "dispatcher")]
     role: Option<String>,
     /// Only those whose address or name holds this, in any case.
-    search: Option<String>,
+    q: Option<String>,
     /// Which page, from 1.
     #[param(minimum = 1)]
     page: Option<usize>,
-    /// Records on a page, up to 1,000; default 100.
+    /// Records on a page, up to 1,000; default 25.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
@@ -59,7 +59,7 @@ async fn list_users(
     if let Some(role) = &query.role {
         users.retain(|user| user.role == *role);
     }
-    if let Some(text) = query.search.as_ref().map(|text| text.to_lowercase()) {
+    if let Some(text) = query.q.as_ref().map(|text| text.to_lowercase()) {
         users.retain(|user| user.email.to_lowercase().contains(&text) || user.name.to_lowercase().contains(&text));
     }
     page_of(users, Page { page: query.page, limit: query.limit })
@@ -101,20 +101,33 @@ async fn create_user(
 /// A user.
 #[utoipa::path(
     get, path = "/api/v1/users/{id}", tag = "users",
-    params(("id" = String, Path, description = "the user's id")),
+    params(
+        ("id" = String, Path, description = "the user's id"),
+        ("If-None-Match" = Option<String>, Header, description = "answer 304 if he still has this ETag")
+    ),
     responses(
         (status = 200, body = IdentityEnvelope<UserView>, description = "the user"),
+        (status = 304, description = "he still has the ETag that the caller knows"),
         (status = 400, body = ErrorEnvelope, description = "the address cannot be read"),
         (status = 404, body = ErrorEnvelope, description = "there is no such user within reach")
     )
 )]
-async fn show_user(Here(auth): Here<Auth>, caller: Caller, InPath(id): InPath<String>) -> Result<Response, Problem> {
+async fn show_user(
+    Here(auth): Here<Auth>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let user = auth.user(&caller, &id)?;
+    if is_known(&headers, user.version) {
+        return Ok((StatusCode::NOT_MODIFIED, AppendHeaders([etag(&user)])).into_response());
+    }
     Ok((AppendHeaders([etag(&user)]), one(200, user)).into_response())
 }
 
 /// Change a user; what is left out stays. Where his role, what it is about, or whether he may log in changes, his sessions
-/// end.
+/// end, and the API keys that he made keep what he has himself. Naming `fleets` alone makes it these, not all; who is no
+/// System Admin any more is told his fleets.
 #[utoipa::path(
     patch, path = "/api/v1/users/{id}", tag = "users", request_body = UserChange,
     params(
@@ -137,18 +150,25 @@ async fn change_user(
     Ok((AppendHeaders([etag(&user)]), one(200, user)).into_response())
 }
 
-/// Remove a user. His sessions end.
+/// Remove a user. His sessions end, and the API keys that he made open nothing any more.
 #[utoipa::path(
     delete, path = "/api/v1/users/{id}", tag = "users",
-    params(("id" = String, Path, description = "the user's id")),
-    responses((status = 204, description = "removed"), Problems)
+    params(
+        ("id" = String, Path, description = "the user's id"),
+        ("If-Match" = Option<String>, Header, description = "the ETag of the user as the caller knows him")
+    ),
+    responses(
+        (status = 204, description = "removed"),
+        (status = 412, body = ErrorEnvelope, description = "somebody else has changed him since"), Problems
+    )
 )]
 async fn remove_user(
     Here(auth): Here<Auth>,
     caller: Caller,
     InPath(id): InPath<String>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    auth.remove_user(&caller, &id).await?;
+    auth.remove_user(&caller, &id, if_match(&headers)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -221,17 +221,23 @@ pub async fn whose_place_an_answer_or_a_connection_tells_is_audited(place: Place
     async fn watch(mut watching: Watching) {
         watching.begin(Kind::Driver, "d-1");
     }
+    async fn nothing() {}
     let router = Router::new()
+        .route("/api/v1/{kinds}/{id}/location", get(nothing))
         .route("/api/v1/orders/{order_id}/driver-location", get(shown))
         .route("/api/v1/track/{tracking_number}", get(shown))
         .route("/api/v1/sql", axum::routing::post(asked))
         .route("/api/v1/live", get(watch));
     let router = guarded(&house, router);
-    let get =
-        async |secret: &str, path: &str| assert_eq!(answer(&router, request("GET", path), secret, &[]).await.0, 200);
-    get(&admin, "/api/v1/orders/o-1/driver-location").await;
+    let get = async |secret: &str, path: &str| {
+        let (status, headers, _) = answer(&router, request("GET", path), secret, &[]).await;
+        assert_eq!(status, 200);
+        headers.get("cache-control").and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let no_store = Some("no-store".to_owned());
+    assert_eq!(get(&admin, "/api/v1/orders/o-1/driver-location").await, no_store, "caches keep nobody's place");
     for _ in 0..3 {
-        get("", "/api/v1/track/TRK-1").await;
+        assert_eq!(get("", "/api/v1/track/TRK-1").await, no_store);
     }
     let reads = house.audited("location.read", 2).await;
     assert_eq!(reads.len(), 2, "who asks for a parcel again and again is noted once a minute");
@@ -241,6 +247,9 @@ pub async fn whose_place_an_answer_or_a_connection_tells_is_audited(place: Place
         assert_eq!(read.address.as_deref(), Some(PEER));
     }
     assert_eq!(reads[0].actor, "anonymous");
+    assert_eq!(get(&admin, "/api/v1/vehicles/v-1/location").await, None, "a vehicle is nobody");
+    assert_eq!(get(&admin, "/api/v1/drivers/d-2/location").await, no_store);
+    house.audited("location.read", 3).await;
     get(&admin, "/api/v1/live").await;
     for action in ["location.watch", "location.watch_end"] {
         let entry = &house.audited(action, 1).await[0];

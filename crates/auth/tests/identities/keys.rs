@@ -2,6 +2,7 @@
 
 use crate::house::{House, Place, request};
 use axum::extract::ConnectInfo;
+use drover_access::Reach;
 use drover_auth::Refused;
 use drover_certs::Peer;
 use drover_model::Kind;
@@ -213,4 +214,59 @@ pub async fn a_removed_asset_leaves_no_token_and_no_certificate_behind(place: Pl
     let next = house.ask(&admin, "POST", "/api/v1/device-tokens", device).await.text("/data/token");
     house.auth.forget_device(Kind::Vehicle, "v", until).await.expect("forgotten");
     assert_eq!(house.get(&next, "/api/v1/live").await.status, 200);
+}
+
+pub async fn a_key_has_never_more_than_its_maker_has_by_now(place: Place) {
+    let house = House::open(place).await;
+    let admin = house.admin().await;
+    let manager = json!({"email": "mia@example.com", "role": "fleet_manager", "fleets": ["north", "west"]});
+    let (mia, manager) = house.user(&admin, manager).await;
+    let make = async |who: &str, scopes: Value, fleets: Value| {
+        let new = json!({"name": "k", "scopes": scopes, "fleets": fleets});
+        let made = house.ask(who, "POST", "/api/v1/api-keys", new).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        (made.text("/data/key/id"), made.text("/data/secret"))
+    };
+    let (id, key) = make(&manager, json!(["fleet.read", "keys.manage"]), json!(["north", "west"])).await;
+    // By the key itself, for the part that the manager is going to lose, and for the one that she keeps.
+    let (_, of_west) = make(&key, json!(["fleet.read"]), json!(["west"])).await;
+    let (_, of_north) = make(&key, json!(["fleet.read", "keys.manage"]), json!(["north"])).await;
+    let (_, admins) = make(&admin, json!(["fleet.read"]), json!(["west"])).await;
+    let change = async |body: Value| {
+        assert_eq!(house.ask(&admin, "PATCH", &format!("/api/v1/users/{mia}"), body).await.status, 200);
+    };
+    let open = async |secret: &str| house.get(secret, "/api/v1/vehicles").await.status.as_u16();
+    let shown = async || {
+        let shown = house.get(&admin, &format!("/api/v1/api-keys/{id}")).await;
+        (shown.body["data"]["scopes"].clone(), shown.body["data"]["fleets"].clone())
+    };
+    let caller_of = |secret: &str| house.auth.connect(None, Some(secret.as_bytes()), None);
+    let before = caller_of(&key).expect("good");
+    assert_eq!(shown().await, (json!(["fleet.read", "keys.manage"]), json!(["north", "west"])));
+
+    let mut ended = house.auth.ended();
+    change(json!({"fleets": ["north"]})).await;
+    let told = std::iter::from_fn(|| ended.try_recv().ok()).any(|ended| ended.subject == format!("key/{id}"));
+    assert!(told && !house.auth.is_live(&before), "connections that it opened end");
+    assert_eq!(caller_of(&key).expect("good").reach, Reach::Fleets(["north".into()].into()));
+    assert_eq!(shown().await.1, json!(["north"]));
+    assert_eq!([open(&of_west).await, open(&of_north).await, open(&admins).await], [401, 200, 200]);
+
+    change(json!({"role": "dispatcher"})).await;
+    assert_eq!(house.get(&key, "/api/v1/api-keys").await.status, 403, "she manages no keys any more");
+    assert_eq!(house.get(&of_north, "/api/v1/api-keys").await.status, 403);
+    assert_eq!([open(&key).await, open(&of_north).await], [200, 200]);
+    change(json!({"role": "station_operator"})).await;
+    assert_eq!(open(&key).await, 401, "a key is about assets of every kind");
+    change(json!({"role": "fleet_manager", "disabled": true})).await;
+    assert_eq!([open(&key).await, open(&of_north).await], [401, 401]);
+    assert_eq!(house.another_node().await.get(&key, "/api/v1/vehicles").await.status, 401, "so does every node");
+    change(json!({"disabled": false})).await;
+    assert_eq!([open(&key).await, open(&of_north).await], [200, 200], "while she is disabled");
+
+    let path = format!("/api/v1/api-keys/{id}");
+    assert_eq!(house.ask(&admin, "DELETE", &format!("/api/v1/users/{mia}"), Value::Null).await.status, 204);
+    assert_eq!([open(&key).await, open(&of_north).await, open(&admins).await], [401, 401, 200]);
+    assert_eq!(shown().await, (json!([]), json!([])), "it is there until somebody removes it");
+    assert_eq!(house.ask(&admin, "DELETE", &path, Value::Null).await.status, 204);
 }

@@ -1,6 +1,8 @@
 //! Logging in: passwords, failures, the second factor, sessions and their cookie.
 
 use crate::house::{House, PASSWORD, Place, request, totp, with_body};
+use axum::extract::ConnectInfo;
+use drover_certs::Peer;
 use serde_json::{Value, json};
 
 pub async fn the_first_administrator_may_only_change_his_password_at_first(place: Place) {
@@ -151,4 +153,31 @@ pub async fn sessions_are_listed_and_ended_by_their_user_only(place: Place) {
     assert_eq!(house.ask(&admin, "DELETE", &path, Value::Null).await.status, 204);
     assert_eq!(house.get(&other, "/api/v1/auth/me").await.status, 401);
     assert_eq!(house.get(&admin, "/api/v1/auth/me").await.status, 200);
+}
+
+pub async fn who_tries_from_an_address_that_is_held_up_locks_nobodys_account(place: Place) {
+    let house = House::open(place).await;
+    house.admin().await;
+    let from = async |host: &str, email: &str, password: &str| {
+        let mut request = request("POST", "/api/v1/auth/login");
+        let address = format!("{host}:4711").parse().expect("an address");
+        request.extensions_mut().insert(ConnectInfo(Peer { address, certificate: None, is_secured: false }));
+        house.send(with_body(request, json!({"email": email, "password": password}))).await.status.as_u16()
+    };
+    for n in 0..20 {
+        assert_eq!(from("192.0.2.9", &format!("nobody-{n}@example.com"), "a wrong password").await, 401);
+    }
+    for _ in 0..6 {
+        assert_eq!(from("192.0.2.9", "admin@localhost", PASSWORD).await, 429, "the address has to wait");
+    }
+    assert_eq!(from("192.0.2.10", "admin@localhost", PASSWORD).await, 200, "the account has not");
+
+    // The other way round: an account that has to wait costs an address nothing.
+    for _ in 0..5 {
+        assert_eq!(from("192.0.2.11", "nobody@example.com", "a wrong password").await, 401);
+    }
+    for _ in 0..25 {
+        assert_eq!(from("192.0.2.12", "nobody@example.com", "a wrong password").await, 429);
+    }
+    assert_eq!(from("192.0.2.12", "admin@localhost", PASSWORD).await, 200);
 }

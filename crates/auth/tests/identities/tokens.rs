@@ -1,8 +1,14 @@
 //! Access tokens and refresh tokens, and what ends them.
 
-use crate::house::{Answer, House, PASSWORD, Place};
+use crate::house::{Answer, House, PASSWORD, Place, request};
+use axum::routing::get;
+use axum::{Router, middleware};
+use drover_access::{Caller, Until};
+use parking_lot::Mutex;
 use serde_json::json;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tower::ServiceExt;
 
 async fn refresh(house: &House, token: &str) -> Answer {
     house.ask("", "POST", "/api/v1/auth/refresh", json!({"refresh_token": token})).await
@@ -83,4 +89,36 @@ pub async fn a_new_signing_key_leaves_old_tokens_good(place: Place) {
     assert_eq!(house.get(&old, "/api/v1/auth/me").await.status, 200);
     let new = house.log_in("admin@localhost", PASSWORD).await.text("/access_token");
     assert_eq!(house.get(&new, "/api/v1/auth/me").await.status, 200);
+}
+
+type Opened = Arc<Mutex<Vec<(Caller, Until)>>>;
+
+pub async fn what_was_opened_by_a_cookie_ends_with_it_and_what_a_token_opened_goes_on(place: Place) {
+    const COOKIE: Duration = Duration::from_secs(3);
+    let house = House::open_with(place, |settings| drover_auth::Settings { session: COOKIE, ..settings }).await;
+    house.admin().await;
+    let opened = Opened::default();
+    let keep = {
+        let opened = opened.clone();
+        async move |caller: Caller, until: Until| opened.lock().push((caller, until))
+    };
+    let router = Router::new().route("/api/v1/live", get(keep));
+    let router = router.layer(middleware::from_fn_with_state(house.auth.clone(), drover_auth::guard));
+    let login = house.log_in("admin@localhost", PASSWORD).await;
+    let began = Instant::now();
+    let bearer = format!("Bearer {}", login.text("/access_token"));
+    for (name, value) in [("cookie", login.cookie()), ("authorization", bearer)] {
+        let mut request = request("GET", "/api/v1/live");
+        request.headers_mut().insert(name, value.parse().expect("a header"));
+        assert_eq!(router.clone().oneshot(request).await.expect("an answer").status(), 200, "{name}");
+    }
+    let [(by_cookie, cookies), (by_token, tokens)]: [_; 2] =
+        opened.lock().drain(..).collect::<Vec<_>>().try_into().expect("two");
+    assert!(house.auth.is_live(&by_cookie) && house.auth.is_live(&by_token));
+    tokio::time::timeout(Duration::from_secs(20), cookies.ended()).await.expect("it ends with the cookie");
+    assert!(began.elapsed() + Duration::from_millis(500) > COOKIE, "{:?}", began.elapsed());
+    assert!(!house.auth.is_live(&by_cookie), "whoever asks is told the same");
+    assert!(house.auth.is_live(&by_token), "the session goes on");
+    let tokens = tokio::time::timeout(Duration::from_millis(200), tokens.ended()).await;
+    assert!(tokens.is_err(), "and with it what the token opened");
 }

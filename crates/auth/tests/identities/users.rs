@@ -187,7 +187,8 @@ pub async fn a_fleet_that_is_gone_comes_back_for_nobody(place: Place) {
         made.text("/data/secret")
     };
     let (of_both, of_west) = (key(json!(["north", "west"])).await, key(json!(["west"])).await);
-    house.auth.forget_fleet("west").await.expect("forgotten");
+    let gone_ms = drover_answer::now_ms();
+    house.auth.forget_fleet("west", gone_ms).await.expect("forgotten");
     assert_eq!(house.get(&token, "/api/v1/vehicles").await.status, 401, "what he reaches has changed");
     assert_eq!(house.get(&admin, &format!("/api/v1/users/{id}")).await.body["data"]["fleets"], json!(["north"]));
     assert_eq!(house.get(&of_both, "/api/v1/vehicles").await.status, 200);
@@ -197,4 +198,116 @@ pub async fn a_fleet_that_is_gone_comes_back_for_nobody(place: Place) {
         (keys.body["data"].as_array().map(Vec::len), &keys.body["data"][0]["fleets"]),
         (Some(1), &json!(["north"]))
     );
+    // Another fleet of that name comes, and the removal of the first is heard of once more.
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let anew = json!({"fleets": ["north", "west"]});
+    assert_eq!(house.ask(&admin, "PATCH", &format!("/api/v1/users/{id}"), anew.clone()).await.status, 200);
+    let of_new = key(json!(["west"])).await;
+    house.auth.forget_fleet("west", gone_ms).await.expect("heard of again");
+    assert_eq!(house.get(&admin, &format!("/api/v1/users/{id}")).await.body["data"]["fleets"], anew["fleets"]);
+    assert_eq!(house.get(&of_new, "/api/v1/vehicles").await.status, 200);
+}
+
+pub async fn a_removed_customer_or_driver_leaves_no_login_behind(place: Place) {
+    let house = House::open(place).await;
+    let admin = house.admin().await;
+    let of = |role: &str, email: &str| json!({"email": email, "role": role, "driver_id": "x", "customer_id": "x"});
+    let (_, customer) = house.user(&admin, of("customer", "cleo@example.com")).await;
+    let (_, driver) = house.user(&admin, of("driver", "dan@example.com")).await;
+    let (_, other) =
+        house.user(&admin, json!({"email": "eve@example.com", "role": "customer", "customer_id": "y"})).await;
+    let until = drover_answer::now_ms();
+    house.auth.forget_logins(PersonKind::Customer, "x", until).await.expect("forgotten");
+    assert_eq!(house.get(&customer, "/api/v1/auth/me").await.status, 401);
+    assert_eq!(house.log_in("cleo@example.com", PASSWORD).await.problem(), "wrong_credentials");
+    assert_eq!(house.get(&driver, "/api/v1/auth/me").await.status, 200, "the driver of that id is somebody else");
+    house.auth.forget_logins(PersonKind::Driver, "x", until).await.expect("forgotten");
+    assert_eq!(house.get(&driver, "/api/v1/auth/me").await.status, 401);
+    assert_eq!(house.get(&other, "/api/v1/auth/me").await.status, 200);
+    // Who gets the id next has a login of his own, however often the removal is worked off; nobody was erased for good.
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    let (_, next) = house.user(&admin, of("customer", "cleo@example.com")).await;
+    house.auth.forget_logins(PersonKind::Customer, "x", until).await.expect("forgotten");
+    assert_eq!(house.get(&next, "/api/v1/auth/me").await.status, 200);
+}
+
+pub async fn who_names_fleets_means_these_and_who_is_no_system_admin_any_more_is_told_his(place: Place) {
+    let house = House::open(place).await;
+    let admin = house.admin().await;
+    let made = house.ask(&admin, "POST", "/api/v1/users", json!({"email": "eve@example.com", "role": "system_admin"}));
+    let path = format!("/api/v1/users/{}", made.await.text("/data/user/id"));
+    let patch = async |body: Value| house.ask(&admin, "PATCH", &path, body).await;
+    let reach = async |body: Value| {
+        let changed = patch(body).await;
+        assert_eq!(changed.status, 200, "{changed:?}");
+        (changed.body["data"]["all_fleets"].clone(), changed.body["data"]["fleets"].clone())
+    };
+    let refused = patch(json!({"role": "dispatcher"})).await;
+    assert_eq!((refused.status.as_u16(), &refused.body["error"]["details"]["field"]), (422, &json!("fleets")));
+    assert_eq!(reach(json!({"fleets": ["north"]})).await.0, true, "a System Admin reaches all");
+    let of_north = (json!(false), json!(["north"]));
+    assert_eq!(reach(json!({"role": "dispatcher", "fleets": ["north"]})).await, of_north, "not all any more");
+    assert_eq!(reach(json!({"all_fleets": true})).await.0, true);
+    assert_eq!(reach(json!({"role": "fleet_manager"})).await.0, true, "it says nothing of fleets");
+    assert_eq!(reach(json!({"fleets": ["west"]})).await, (json!(false), json!(["west"])));
+    assert_eq!(reach(json!({"role": "system_admin"})).await.0, true);
+    assert_eq!(reach(json!({"role": "auditor", "all_fleets": true})).await.0, true, "he is told that he does");
+}
+
+pub async fn an_old_version_removes_nobody_and_what_is_known_is_not_sent_again(place: Place) {
+    let house = House::open(place).await;
+    let admin = house.admin().await;
+    let body = json!({"email": "bob@example.com", "role": "dispatcher", "fleets": ["north"]});
+    let (id, _) = house.user(&admin, body).await;
+    let path = format!("/api/v1/users/{id}");
+    let with = async |method: &str, name: &'static str, value: &str| {
+        let mut request = crate::house::request(method, &path);
+        request.headers_mut().insert("authorization", format!("Bearer {admin}").parse().expect("a header"));
+        request.headers_mut().insert(name, value.parse().expect("a header"));
+        house.send(request).await
+    };
+    let old = house.get(&admin, &path).await.header("etag").to_owned();
+    let known = with("GET", "if-none-match", &old).await;
+    assert_eq!((known.status.as_u16(), known.header("etag"), known.body.as_str()), (304, old.as_str(), Some("")));
+    assert_eq!(house.ask(&admin, "PATCH", &path, json!({"name": "Bob"})).await.status, 200);
+    let newer = with("GET", "if-none-match", &format!("\"0\", W/{old}")).await;
+    assert_eq!((newer.status.as_u16(), newer.text("/data/name").as_str()), (200, "Bob"));
+    let refused = with("DELETE", "if-match", &old).await;
+    assert_eq!((refused.status.as_u16(), house.get(&admin, &path).await.status.as_u16()), (412, 200), "{refused:?}");
+    assert_eq!(with("DELETE", "if-match", newer.header("etag")).await.status, 204);
+}
+
+pub async fn users_are_found_by_a_word_and_a_page_has_25(place: Place) {
+    let house = House::open(place).await;
+    let admin = house.admin().await;
+    for (word, found) in [("ADMIN@", 1), ("nobody", 0)] {
+        let users = house.get(&admin, &format!("/api/v1/users?q={word}")).await;
+        assert_eq!(users.body["meta"]["pagination"]["total"], found, "{users:?}");
+    }
+    for n in 0..26 {
+        let new = json!({"name": format!("k-{n}"), "scopes": ["fleet.read"], "all_fleets": true});
+        assert_eq!(house.ask(&admin, "POST", "/api/v1/api-keys", new).await.status, 201);
+    }
+    let keys = house.get(&admin, "/api/v1/api-keys").await;
+    assert_eq!(keys.body["data"].as_array().map(Vec::len), Some(25));
+    assert_eq!(keys.body["meta"]["pagination"], json!({"page": 1, "limit": 25, "total": 26}));
+}
+
+pub async fn a_user_who_cannot_be_read_is_disabled_and_keeps_nobody_out(place: Place) {
+    let house = House::open(place).await;
+    let admin = house.admin().await;
+    let dan = json!({"email": "dan@example.com", "name": "Dan", "role": "dispatcher", "fleets": ["north", "west"]});
+    let (id, token) = house.user(&admin, dan).await;
+    house.row(&format!("UPDATE users SET name = 'x' || name, email = 'x' || email WHERE id = '{id}'")).await;
+    let again = house.another_node().await;
+    assert_eq!(again.get(&admin, "/api/v1/users").await.status, 200, "the others go on");
+    assert_eq!(again.get(&token, "/api/v1/vehicles").await.status, 401);
+    let shown = again.get(&admin, &format!("/api/v1/users/{id}")).await;
+    assert_eq!((&shown.body["data"]["disabled"], &shown.body["data"]["name"]), (&json!(true), &json!("")), "{shown:?}");
+    // What changes him leaves what cannot be read as it is: an older vault may open it.
+    again.auth.forget_fleet("west", drover_answer::now_ms()).await.expect("forgotten");
+    house.row(&format!("UPDATE users SET name = substr(name, 2), email = substr(email, 2) WHERE id = '{id}'")).await;
+    let mended = house.another_node().await.get(&admin, &format!("/api/v1/users/{id}")).await;
+    let (user, fleets) = (&mended.body["data"], json!(["north"]));
+    assert_eq!((&user["name"], &user["email"], &user["fleets"]), (&json!("Dan"), &json!("dan@example.com"), &fleets));
 }

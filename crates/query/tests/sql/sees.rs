@@ -18,7 +18,7 @@ impl Sees for Listed {
 
 fn seeing(assets: &[(Kind, &str)]) -> Asker {
     let listed = assets.iter().map(|(kind, id)| (*kind, (*id).to_owned())).collect();
-    Asker { name: "somebody".into(), sight: Sight::Some(Arc::new(Listed(listed))) }
+    Asker { name: "somebody".into(), sight: Sight::Some(Arc::new(Listed(listed))), ..Asker::default() }
 }
 
 async fn ask_as(engine: &Engine, asker: &Asker, sql: &str) -> Result<Vec<Vec<String>>, String> {
@@ -49,11 +49,11 @@ async fn neither_plans_nor_counts_tell_of_rows_that_are_not_seen() {
     for sql in ["EXPLAIN SELECT id FROM reports", "EXPLAIN ANALYZE SELECT id FROM reports WHERE latitude > 40.5"] {
         let refused = ask_as(&engine, &one, sql).await.expect_err("a plan");
         assert!(refused.contains("does not reach all assets"), "{refused}");
-        let everything = Asker { name: "somebody".into(), sight: Sight::All };
+        let everything = Asker { name: "somebody".into(), sight: Sight::All, ..Asker::default() };
         assert!(ask_as(&engine, &everything, sql).await.is_ok(), "{sql}");
     }
     let mut counted = Vec::new();
-    for asker in [one, Asker { name: "somebody".into(), sight: Sight::All }] {
+    for asker in [one, Asker { name: "somebody".into(), sight: Sight::All, ..Asker::default() }] {
         let sql = "SELECT count(*) FROM reports";
         let mut answer = engine.run(sql, asker, Limits::default()).await.expect("an answer");
         answer.collect().await.expect("rows");

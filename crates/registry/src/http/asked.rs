@@ -48,11 +48,9 @@ pub(super) fn filters(resource: &'static Resource, pairs: Pairs) -> Result<Query
 pub(super) fn once_each(pairs: Pairs) -> Result<Pairs, Problem> {
     for (n, (name, value)) in pairs.iter().enumerate() {
         if pairs[..n].iter().any(|(earlier, _)| earlier == name) {
-            return Err(wrong(
-                name,
-                "out_of_range",
-                format!("{name} is given twice; for several values use {name}[in]=a,b"),
-            ));
+            let field = name.split('[').next().unwrap_or(name);
+            let message = format!("{name} is given twice; for several values use {field}[in]=a,b");
+            return Err(wrong(name, "out_of_range", message));
         }
         if value.len() > VALUE_MAX_BYTES || value.contains('\0') || name.contains('\0') {
             let message = format!("a value of at most {VALUE_MAX_BYTES} bytes, without U+0000, can be asked for");

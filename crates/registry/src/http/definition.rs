@@ -47,15 +47,16 @@ pub(super) fn of_resource(resource: &'static Resource) -> Extensions {
 }
 
 /// Of the schema of a field: `x-references` names the resource whose ids it holds, `x-personal` says that it is sealed,
-/// `x-fields` is the order of an item's fields, and `x-required` what a new one must have: an answer may lack what an
-/// erasure emptied.
+/// `x-fields` is the order of an item's fields that can be written, and `x-required` what a new one must have: an answer may
+/// lack what an erasure emptied, and have what Drover sets.
 pub(super) fn of_field(field: &Field) -> Option<Extensions> {
     let mut said: Vec<(&str, Value)> = Vec::new();
     match field.kind {
         FieldKind::Ref(resource) => said.push(("x-references", resource.into())),
         FieldKind::List { item, .. } => {
             let required = item.iter().filter(|field| field.required).map(|field| field.name);
-            said.extend([("x-fields", names(item)), ("x-required", required.collect())]);
+            let writable = item.iter().filter(|field| !field.read_only).map(|field| field.name);
+            said.extend([("x-fields", writable.collect()), ("x-required", required.collect())]);
         }
         _ => {}
     }

@@ -17,7 +17,7 @@ use axum::extract::{Path, Query, State as Here};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, put};
-use drover_access::{Caller, Permission};
+use drover_access::{Caller, Permission, Role};
 use drover_answer::{Problem, now_ms};
 use drover_model::parse_time;
 use serde_json::{Map, Value, json};
@@ -170,7 +170,18 @@ async fn events(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let id = id_in(path, DELIVERIES.singular)?;
-    Ok(success(StatusCode::OK, door.registry.events_of(&caller, &id).await.map_err(problem)?))
+    let events = door.registry.events_of(&caller, &id).await.map_err(problem)?;
+    if caller.role == Role::Customer {
+        return Ok(success(StatusCode::OK, events.iter().map(for_customer).collect::<Vec<_>>()));
+    }
+    Ok(success(StatusCode::OK, events))
+}
+
+/// How far it came and when. Where its driver was, what he noted and who did what are the fleet's own.
+fn for_customer(event: &DeliveryEvent) -> Value {
+    json!({
+        "id": event.id, "delivery_id": event.delivery_id, "event_type": event.event_type, "time": event.time
+    })
 }
 
 async fn order(
@@ -246,6 +257,7 @@ fn events_op() -> Op {
         "latitude": null, "longitude": null, "data": null, "actor": "user/u-1"
     });
     Op::new("list_delivery_events", DELIVERIES.name, "What became of a delivery, oldest first.")
+        .about("A customer is told id, delivery_id, event_type and time of each event, and nothing else.")
         .path("id", "The delivery.", &id_example(&DELIVERIES))
         .gives(
             200,

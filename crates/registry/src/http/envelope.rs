@@ -4,13 +4,10 @@ use crate::error::changed;
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use drover_answer::{Problem, now_ms};
+use drover_answer::{INTERFACE_VERSION, Problem, now_ms};
 use drover_model::format_time;
 use serde::Serialize;
 use serde_json::Value;
-
-/// The version of the API that envelopes name.
-const VERSION: &str = "v1";
 
 #[derive(Serialize)]
 struct Envelope<T: Serialize> {
@@ -64,7 +61,7 @@ pub(super) fn not_modified(version: i64) -> Response {
 fn envelope(status: StatusCode, data: impl Serialize, pagination: Option<Pagination>) -> Response {
     let mut timestamp = String::new();
     format_time(now_ms(), &mut timestamp);
-    let meta = Meta { timestamp, version: VERSION, pagination };
+    let meta = Meta { timestamp, version: INTERFACE_VERSION, pagination };
     (status, Json(Envelope { status: "success", code: status.as_u16(), data, meta })).into_response()
 }
 
@@ -75,21 +72,27 @@ pub(super) fn etag(version: i64) -> HeaderValue {
 
 /// True if `If-None-Match` names this version.
 pub(super) fn is_known(headers: &HeaderMap, version: i64) -> bool {
-    let own = format!("\"{version}\"");
+    is_tag_known(headers, &format!("\"{version}\""))
+}
+
+/// True if `If-None-Match` names this tag, strong or weak.
+pub(super) fn is_tag_known(headers: &HeaderMap, own: &str) -> bool {
     tags(headers, header::IF_NONE_MATCH)
         .is_some_and(|tags| tags.iter().any(|tag| tag == "*" || tag.trim_start_matches("W/") == own))
 }
 
 /// Whether the request asks for a certain version.
 pub(super) fn has_condition(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::IF_MATCH)
+    headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH)
 }
 
-/// 412 unless `If-Match` names this version. Weak tags match nothing, as the RFC has it.
+/// 412 unless `If-Match` names this version, and if `If-None-Match` does. Weak tags match nothing in the first, as RFC 9110
+/// has it.
 pub(super) fn check_condition(headers: &HeaderMap, version: i64) -> Result<(), Problem> {
     let own = format!("\"{version}\"");
     match tags(headers, header::IF_MATCH) {
         Some(tags) if !tags.iter().any(|tag| tag == "*" || *tag == own) => Err(changed(version)),
+        _ if is_known(headers, version) => Err(changed(version)),
         _ => Ok(()),
     }
 }

@@ -8,6 +8,7 @@ mod changes;
 mod definition;
 mod deliveries;
 mod envelope;
+mod handover;
 pub mod kept;
 mod operation;
 mod persons;
@@ -96,6 +97,7 @@ pub fn routes(registry: Registry, hooks: Hooks) -> OpenApiRouter {
         described.extend(transfer::routes(&place));
     }
     described.extend(deliveries::routes(&door));
+    described.extend(handover::routes(&door));
     described.extend(stations::routes(&door));
     described.extend(persons::routes(&door));
     described.extend(changes::routes(&door));

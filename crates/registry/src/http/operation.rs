@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::routing::MethodRouter;
-use drover_answer::ErrorEnvelope;
+use drover_answer::{ErrorEnvelope, INTERFACE_VERSION};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::header::Header;
@@ -66,6 +66,8 @@ impl Op {
             .required(required)
             .description(Some(description))
             .schema(Some(schema))
+            // Several values stand in one, separated by commas.
+            .explode(name.ends_with("[in]").then_some(false))
             .example(example);
         self.operation = self.operation.parameter(parameter);
         self
@@ -190,7 +192,7 @@ fn problem_example(status: u16, description: &str) -> Value {
     json!({
         "status": "error",
         "code": status,
-        "meta": {"timestamp": "2026-01-31T12:00:00Z", "version": "0.1.0"},
+        "meta": {"timestamp": "2026-01-31T12:00:00Z", "version": INTERFACE_VERSION},
         "error": {"code": code, "message": description, "help": "see /docs"}
     })
 }

@@ -254,7 +254,7 @@ fn read_op(resource: &'static Resource) -> Op {
 
 fn patch_op(resource: &'static Resource) -> Op {
     one(resource, "update", "Change")
-        .about("JSON merge patch: fields that are not named stay, null empties a field.")
+        .about("Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.")
         .header("If-Match", IF_MATCH, "\"1\"")
         .takes("application/json", of(resource, "Change"), change_example(resource))
         .gives(200, "as it is now", of(resource, "Envelope"), envelope_example(200, record_example(resource)), &[ETAG])

@@ -3,6 +3,7 @@
 use super::definition::{of_field, of_resource};
 use super::operation::{Named, named, text};
 use crate::schema::{Field, FieldKind, Resource, Unique};
+use drover_answer::INTERFACE_VERSION;
 use drover_model::ID_MAX_BYTES;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::{AdditionalProperties, Array, ArrayBuilder, KnownFormat, SchemaFormat, SchemaType, Type};
@@ -59,7 +60,8 @@ pub(super) fn envelope(data: impl Into<RefOr<Schema>>, meta: &str) -> RefOr<Sche
 
 /// An envelope as an example.
 pub(super) fn envelope_example(code: u16, data: Value) -> Value {
-    json!({"status": "success", "code": code, "data": data, "meta": {"timestamp": TIME_EXAMPLE, "version": "v1"}})
+    let meta = json!({"timestamp": TIME_EXAMPLE, "version": INTERFACE_VERSION});
+    json!({"status": "success", "code": code, "data": data, "meta": meta})
 }
 
 /// The envelope of a page as an example.
@@ -183,7 +185,7 @@ fn schema(field: &Field, nullable: bool, asked: bool) -> RefOr<Schema> {
 
 fn items(fields: &'static [Field], asked: bool) -> ObjectBuilder {
     let mut item = object();
-    for field in fields {
+    for field in fields.iter().filter(|field| !(asked && field.read_only)) {
         item = item.property(field.name, schema(field, !field.required, asked));
         // What an erasure empties may be missing in an answer.
         if field.required && (asked || !field.untold) {

@@ -2,20 +2,23 @@
 //! in one object.
 
 use super::asked::{Pairs, number, once_each, only};
+use super::envelope::is_tag_known;
 use super::operation::{Described, Op, named, text, whole};
 use super::records::AWAY;
 use super::shapes::{id, moment, object};
 use super::{Door, id_in, problem};
 use crate::resources::STATIONS;
 use crate::{Error, LIMIT_MAX, Query as Asked, Record};
-use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State as Here};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use drover_access::{Caller, Reach};
 use drover_answer::{Problem, ProblemKind};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use utoipa::openapi::path::HttpMethod;
 use utoipa::openapi::schema::{AdditionalProperties, Type};
 use utoipa::openapi::{ArrayBuilder, ObjectBuilder, RefOr, Schema};
@@ -24,6 +27,13 @@ use utoipa::openapi::{ArrayBuilder, ObjectBuilder, RefOr, Schema};
 const STATIONS_MAX: u32 = 10_000;
 /// What a record has for the registry's own use.
 const LEFT_OUT: [&str; 4] = ["id", "version", "created_at", "attributes"];
+/// So long whoever asked may show the same again, s: stations report every five. Nobody else may: what is in it goes by who
+/// asks.
+const CACHED: &str = "private, max-age=2";
+/// What an answer depends on, beside its address.
+const VARIES: &str = "authorization, cookie, x-api-key";
+/// Whole numbers up to here are exact as they come, 2^53.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// The routes.
 pub(super) fn routes(door: &Door) -> Vec<Described> {
@@ -37,8 +47,9 @@ pub(super) fn routes(door: &Door) -> Vec<Described> {
 async fn list(
     Here(door): Here<Door>,
     caller: Caller,
+    headers: HeaderMap,
     query: Result<Query<Pairs>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let pairs = once_each(query?.0)?;
     only(&pairs, &["limit"])?;
     let limit = pairs.first().map_or(Ok(STATIONS_MAX), |(name, value)| number(name, value, STATIONS_MAX))? as usize;
@@ -64,20 +75,21 @@ async fn list(
         stations.extend(others.iter().map(|id| station(id, None, (door.hooks.latest_station)(id))));
     }
     stations.truncate(limit);
-    Ok(Json(json!({"count": stations.len(), "stations": stations})))
+    Ok(kept_shortly(&headers, &json!({"count": stations.len(), "stations": stations})))
 }
 
 async fn read(
     Here(door): Here<Door>,
     caller: Caller,
+    headers: HeaderMap,
     path: Result<Path<String>, PathRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let id = id_in(path, STATIONS.singular)?;
     let latest = (door.hooks.latest_station)(&id);
     match door.registry.get(&caller, &STATIONS, &id).await {
-        Ok(record) => Ok(Json(station(&id, Some(&record), latest))),
+        Ok(record) => Ok(kept_shortly(&headers, &station(&id, Some(&record), latest))),
         Err(Error::NotFound { .. }) if caller.reach == Reach::All && latest.is_some() => {
-            Ok(Json(station(&id, None, latest)))
+            Ok(kept_shortly(&headers, &station(&id, None, latest)))
         }
         Err(Error::NotFound { .. }) => {
             let message = format!("there is no station {id:?}");
@@ -87,17 +99,55 @@ async fn read(
     }
 }
 
-/// What the station itself said last goes before what was written down about it.
+/// An answer that may be shown again for a moment, with a tag made of what is in it.
+fn kept_shortly(headers: &HeaderMap, body: &Value) -> Response {
+    let body = body.to_string();
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    let own = format!("\"{:016x}\"", hasher.finish());
+    let mut response = if is_tag_known(headers, &own) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    };
+    if let Ok(tag) = HeaderValue::from_str(&format!("W/{own}")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    for (name, value) in [(header::CACHE_CONTROL, CACHED), (header::VARY, VARIES)] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// What the station itself said last goes before what was written down about it. Its readings stand beside that under their
+/// own names, and take the place of nothing.
 fn station(id: &str, record: Option<&Record>, latest: Option<Value>) -> Value {
+    let shown = |name: &str| !LEFT_OUT.contains(&name) && !matches!(name, "kind" | "station_id");
     let mut station = Map::new();
     station.insert("station_id".into(), id.into());
+    let mut readings = Map::new();
     let parts = [record.map(Record::to_json), latest];
     for part in parts.into_iter().flatten() {
-        let Value::Object(fields) = part else { continue };
-        let shown = |name: &str| !LEFT_OUT.contains(&name) && !matches!(name, "kind" | "station_id");
+        let Value::Object(mut fields) = part else { continue };
+        if let Some(Value::Object(said)) = fields.remove("readings") {
+            readings = said;
+        }
         station.extend(fields.into_iter().filter(|(name, value)| shown(name) && !value.is_null()));
     }
+    // Which fleet it belongs to is not a station's to say.
+    let readings = readings.into_iter().filter(|(name, value)| shown(name) && name != "fleet_id" && !value.is_null());
+    for (name, value) in readings {
+        station.entry(name).or_insert_with(|| whole_if_it_is(value));
+    }
     station.into()
+}
+
+/// Telemetry keeps every number as a float; one that counts something is shown as it was sent.
+fn whole_if_it_is(value: Value) -> Value {
+    match value.as_f64() {
+        Some(number) if number.fract() == 0.0 && number.abs() <= EXACT_MAX => (number as i64).into(),
+        _ => value,
+    }
 }
 
 fn example() -> Value {
@@ -108,17 +158,24 @@ fn example() -> Value {
     })
 }
 
+const CACHING: &[(&str, &str)] =
+    &[("ETag", "Of what is in the answer."), ("Cache-Control", "Who asked may show it again for two seconds.")];
+
 fn list_op() -> Op {
     Op::new("list_stations_now", STATIONS.name, "All stations within reach, with what each reported last.")
         .query("limit", "At most so many.", whole(1, STATIONS_MAX.into(), STATIONS_MAX.into()))
-        .gives(200, "the stations, by id", named("StationList"), json!({"count": 1, "stations": [example()]}), &[])
+        .header("If-None-Match", "Answer 304 if that is still what there is.", "W/\"0f3c5a7e9b1d2468\"")
+        .gives(200, "the stations, by id", named("StationList"), json!({"count": 1, "stations": [example()]}), CACHING)
+        .gives_nothing(304, "nothing has changed", CACHING)
         .fails(&[(422, "a parameter is not known or a value is not allowed"), AWAY])
 }
 
 fn read_op() -> Op {
     Op::new("read_station_now", STATIONS.name, "One station, with what it reported last.")
         .path("station_id", "The station.", "station-01")
-        .gives(200, "the station", named("StationNow"), example(), &[])
+        .header("If-None-Match", "Answer 304 if that is still what there is.", "W/\"0f3c5a7e9b1d2468\"")
+        .gives(200, "the station", named("StationNow"), example(), CACHING)
+        .gives_nothing(304, "nothing has changed", CACHING)
         .fails(&[(400, "the address cannot be read"), (404, "there is no such station within reach"), AWAY])
 }
 

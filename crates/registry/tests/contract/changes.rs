@@ -148,6 +148,81 @@ pub async fn what_was_trimmed_before_another_node_heard_of_it_is_read_from_the_t
     assert_eq!(there.underway().len(), 1);
 }
 
+async fn moves(node: &Registry, to: &str) {
+    let driver_id = (to == "assigned").then(|| "d-north".to_owned());
+    let step = Transition { to: to.into(), driver_id, ..Transition::default() };
+    node.transition(&Caller::dev(), "del-north", &step, None).await.expect(to);
+    // So that no two steps are of the same millisecond.
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+}
+
+fn out_since(node: &Registry) -> Option<i64> {
+    node.underway().by_id("del-north").expect("under way").out_since
+}
+
+/// When the delivery came to a status the last time, by its history; `nth` from the end.
+async fn came_to(node: &Registry, status: &str, nth: usize) -> i64 {
+    let events = node.events_of(&Caller::dev(), "del-north").await.expect("events");
+    let event = events.iter().rev().filter(|event| event.event_type == status).nth(nth).expect("an event");
+    drover_model::parse_time(&event.time).expect("a time")
+}
+
+pub async fn since_when_a_delivery_is_out_is_known_here_there_and_after_a_restart(place: Place) {
+    place.two_fleets().await;
+    let (here, there) = (place.registry.clone(), place.another_node().await);
+    // The outbox is written a moment after the row: another node may say a little later, and never earlier.
+    let is_since = async |since: i64| {
+        there.look_at_changes().await.expect("followed");
+        let restarted = place.another_node().await;
+        assert_eq!((out_since(&here), out_since(&restarted)), (Some(since), Some(since)));
+        let later = out_since(&there).expect("it is out") - since;
+        assert!((0..1_000).contains(&later), "{later} ms later");
+    };
+    for before in ["assigned", "picked_up"] {
+        moves(&here, before).await;
+        there.look_at_changes().await.expect("followed");
+        assert_eq!((out_since(&here), out_since(&there)), (None, None), "{before}");
+        assert_eq!(out_since(&place.another_node().await), None, "{before}");
+    }
+    moves(&here, "out_for_delivery").await;
+    let first = came_to(&here, "out_for_delivery", 0).await;
+    is_since(first).await;
+    for to in ["arrived", "out_for_delivery", "arrived"] {
+        moves(&here, to).await;
+        is_since(first).await;
+    }
+    let patch = object(json!({"instructions": "ring twice"}));
+    here.update(&Caller::dev(), &DELIVERIES, "del-north", patch, None).await.expect("changed");
+    is_since(first).await;
+    moves(&here, "failed").await;
+    there.look_at_changes().await.expect("followed");
+    assert_eq!((out_since(&here), out_since(&there)), (None, None));
+    moves(&here, "out_for_delivery").await;
+    let second = came_to(&here, "out_for_delivery", 0).await;
+    assert!(second > first);
+    is_since(second).await;
+}
+
+pub async fn a_way_out_that_a_node_missed_is_never_taken_for_an_earlier_one(place: Place) {
+    place.two_fleets().await;
+    let (here, there) = (place.registry.clone(), place.another_node().await);
+    for to in ["assigned", "picked_up", "out_for_delivery"] {
+        moves(&there, to).await;
+    }
+    here.look_at_changes().await.expect("followed");
+    // It comes back and goes out again by the other node; before this one hears of it, it moves the delivery on.
+    for to in ["failed", "out_for_delivery"] {
+        moves(&there, to).await;
+    }
+    let second = came_to(&here, "out_for_delivery", 0).await;
+    moves(&here, "arrived").await;
+    for _ in 0..2 {
+        let since = out_since(&here).expect("it is out");
+        assert!(since >= second, "{since} is before {second}");
+        here.look_at_changes().await.expect("followed");
+    }
+}
+
 pub async fn writers_at_once_wait_for_each_other(place: Place) {
     let there = place.another_node().await;
     let mut tasks = tokio::task::JoinSet::new();

@@ -1,7 +1,9 @@
 //! What the registry promises, run on SQLite and on a real PostgreSQL.
 
 mod changes;
+mod copies;
 mod deliveries;
+mod handover;
 mod ownership;
 mod persons;
 mod reach;
@@ -13,7 +15,9 @@ mod support;
 mod tables;
 
 use changes::*;
+use copies::*;
 use deliveries::*;
+use handover::*;
 use ownership::*;
 use persons::*;
 use reach::*;
@@ -54,6 +58,12 @@ contract! {
     a_transition_leaves_an_event_that_stays,
     a_delivery_needs_a_driver_from_assigned_on,
     a_customer_has_many_deliveries_and_so_has_a_route,
+    a_delivery_stays_with_whom_it_is_once_it_was_picked_up,
+    another_driver_of_an_assigned_delivery_leaves_an_event,
+    a_stop_of_a_route_shows_what_became_of_its_delivery,
+    a_driver_is_told_who_waits_until_the_delivery_is_at_its_end,
+    a_customer_says_how_a_delivery_is_handed_over_until_it_is_picked_up,
+    a_refusal_names_nothing_that_is_out_of_reach,
     a_driver_moves_his_own_deliveries_on_and_cancels_none,
     personal_fields_cannot_be_read_in_the_tables,
     a_customer_is_found_by_the_whole_address,
@@ -64,6 +74,10 @@ contract! {
     an_export_holds_everything_of_a_person,
     the_directory_and_deliveries_under_way_follow_this_node_and_others,
     what_was_trimmed_before_another_node_heard_of_it_is_read_from_the_tables,
+    since_when_a_delivery_is_out_is_known_here_there_and_after_a_restart,
+    a_way_out_that_a_node_missed_is_never_taken_for_an_earlier_one,
+    an_older_copy_goes_on_with_numbers_that_nobody_has_heard_of,
+    a_damaged_sealed_text_keeps_no_node_from_starting_and_is_named,
     writers_at_once_wait_for_each_other,
     tables_and_definitions_agree,
     two_fleets_have_the_same_plate_and_order_and_one_fleet_has_them_once,

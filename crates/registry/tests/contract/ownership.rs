@@ -177,7 +177,7 @@ pub async fn an_id_with_a_past_is_for_who_reaches_all_fleets(place: Place) {
 
     // Registered elsewhere once, and never heard of.
     registry.remove(&dev, &DELIVERIES, "del-south", None).await.expect("removed");
-    for (resource, id) in [(&VEHICLES, "v-south"), (&DRIVERS, "d-south")] {
+    for (resource, id) in [(&VEHICLES, "v-south"), (&DRIVERS, "d-south"), (&CUSTOMERS, "c-south")] {
         registry.remove(&dev, resource, id, None).await.expect("removed");
     }
     let devices = place.try_make(&dispatcher(&["south"]), &DEVICES, rider("r-south")).await.expect("made");
@@ -185,6 +185,7 @@ pub async fn an_id_with_a_past_is_for_who_reaches_all_fleets(place: Place) {
     for (resource, body) in [
         (&VEHICLES, vehicle("v-south")),
         (&DRIVERS, json!({"id": "d-south", "name": "D"})),
+        (&CUSTOMERS, json!({"id": "c-south", "name": "C"})),
         (&DEVICES, rider("r-south")),
     ] {
         let refused = place.try_make(&north, resource, body.clone()).await.expect_err(resource.name);

@@ -39,6 +39,11 @@ pub fn caller(role: Role, reach: Reach) -> Caller {
     Caller::new(Principal { subject, role, may: role.permissions(), reach, ..(*Caller::dev()).clone() })
 }
 
+/// A customer who is himself.
+pub fn customer(id: &str) -> Caller {
+    Caller::new(Principal { customer_id: Some(id.into()), ..(*caller(Role::Customer, Reach::Own)).clone() })
+}
+
 /// A driver who is himself.
 pub fn driver(id: &str) -> Caller {
     let own = Some((Kind::Driver, id.into()));
@@ -151,12 +156,21 @@ impl Site {
     }
 }
 
-/// Two stations report, one of which nobody wrote down; history remembers whom it erased.
+/// Two stations report, one of which nobody wrote down, in the words of the node: what only stations say is in `readings`, and
+/// every number is a float. History remembers whom it erased.
 fn hooks() -> Hooks {
     Hooks {
         latest_station: Arc::new(|id| match id {
-            "station-01" => Some(json!({"id": id, "kind": "station", "battery_available": 12, "status": "degraded"})),
-            "station-99" => Some(json!({"station_id": id, "temperature": 20.5, "humidity": null})),
+            "station-01" => Some(json!({
+                "kind": "station", "id": id, "status": "degraded", "timestamp": "2026-01-31T12:00:00Z",
+                "received_at": "2026-01-31T12:00:01Z", "position": 7,
+                "readings": {"battery_available": 12.0, "battery_charging": 4.0, "temperature": 28.5, "humidity": 42.0,
+                    "door": "open", "region": "made up", "fleet_id": "f-2"}
+            })),
+            "station-99" => Some(json!({
+                "kind": "station", "id": id, "timestamp": "2026-01-31T12:00:00Z", "position": 8,
+                "readings": {"temperature": 20.5, "humidity": null}
+            })),
             _ => None,
         }),
         reporting_stations: Arc::new(|| vec!["station-99".into(), "station-01".into()]),

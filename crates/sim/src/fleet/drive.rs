@@ -69,7 +69,7 @@ pub struct DriveSummary {
 pub async fn drive(mut fleet: Fleet, options: DriveOptions, stop: impl Future<Output = ()>) -> Result<DriveSummary> {
     let DriveOptions { url, token, via, step, jobs } = options;
     let mut summary = DriveSummary::default();
-    let mut sender = Sender::new(Target::parse(&url, token)?, via, ENDLESS);
+    let mut sender = Sender::new(Target::parse(&url, token, None)?, via, ENDLESS);
     tokio::select! {
         outcome = keep_sending(&mut fleet, &mut sender, step, &jobs, &mut summary) => {
             outcome.map(|never| match never {})

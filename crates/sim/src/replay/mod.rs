@@ -27,12 +27,14 @@ const MAX_EXAMPLES: usize = 5;
 pub struct ReplayOptions {
     /// Trace files; they are merged by event time and held in memory, up to [`MAX_TAPE_BYTES`] of report text.
     pub files: Vec<PathBuf>,
-    /// The server, `http://` or `ws://`.
+    /// The server, `http://`, `https://` or the same with `ws`.
     pub url: String,
-    /// Its MQTT door, `HOST:PORT`, for [`Via::Mqtt`].
+    /// Its MQTT door, `HOST:PORT` or `mqtts://HOST:PORT`, for [`Via::Mqtt`].
     pub mqtt: String,
     /// Bearer token, if the server asks for one.
     pub token: Option<String>,
+    /// PEM file of who vouches for a server with TLS, besides the system's authorities.
+    pub ca: Option<PathBuf>,
     /// The door.
     pub via: Via,
     /// Trace seconds per real second; 0 sends as fast as the server takes.
@@ -54,6 +56,7 @@ impl ReplayOptions {
             url: url.into(),
             mqtt: MQTT.into(),
             token: None,
+            ca: None,
             via: Via::Http,
             speed: 1.0,
             keep_times: false,
@@ -96,8 +99,8 @@ pub struct ReplaySummary {
 /// What was sent by then stays sent; replaying again with `keep_times` gives duplicates for it.
 pub async fn replay(options: ReplayOptions) -> Result<ReplaySummary> {
     let target = match options.via {
-        Via::Mqtt(_) => Target::parse_mqtt(&options.mqtt, options.token.clone())?,
-        Via::Http | Via::WebSocket => Target::parse(&options.url, options.token.clone())?,
+        Via::Mqtt(_) => Target::parse_mqtt(&options.mqtt, options.token.clone(), options.ca.as_deref())?,
+        Via::Http | Via::WebSocket => Target::parse(&options.url, options.token.clone(), options.ca.as_deref())?,
     };
     let mut summary = ReplaySummary::of(options.via);
     let tape = load(&options, &mut summary)?;

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn target() -> Target {
-        Target::parse_mqtt("localhost", None).unwrap()
+        Target::parse_mqtt("localhost", None, None).unwrap()
     }
 
     #[test]

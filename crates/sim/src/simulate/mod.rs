@@ -35,14 +35,16 @@ use watch::Sightings;
 /// How many devices report, how often, how long and through what.
 #[derive(Debug, Clone)]
 pub struct SimulateOptions {
-    /// The server, `http://` or `ws://`.
+    /// The server, `http://`, `https://` or the same with `ws`.
     pub url: String,
-    /// Its MQTT door, `HOST:PORT`, for [`Via::Mqtt`].
+    /// Its MQTT door, `HOST:PORT` or `mqtts://HOST:PORT`, for [`Via::Mqtt`].
     pub mqtt: String,
     /// Where watchers connect, if not at `url`.
     pub watch_url: Option<String>,
     /// Bearer token, if the server asks for one; over MQTT the password.
     pub token: Option<String>,
+    /// PEM file of who vouches for a server with TLS, besides the system's authorities.
+    pub ca: Option<PathBuf>,
     /// A file of lines `KIND/ID TOKEN`: each device shows its own, over a connection of its own.
     pub device_tokens: Option<PathBuf>,
     /// A file of tokens, one for each watcher, in turn.
@@ -85,6 +87,7 @@ impl SimulateOptions {
             mqtt: MQTT.into(),
             watch_url: None,
             token: None,
+            ca: None,
             device_tokens: None,
             watch_tokens: None,
             via: Via::WebSocket,
@@ -110,13 +113,13 @@ impl SimulateOptions {
     /// Where reports go.
     fn target(&self) -> Result<Target> {
         match self.via {
-            Via::Mqtt(_) => Target::parse_mqtt(&self.mqtt, self.token.clone()),
-            Via::Http | Via::WebSocket => Target::parse(&self.url, self.token.clone()),
+            Via::Mqtt(_) => Target::parse_mqtt(&self.mqtt, self.token.clone(), self.ca.as_deref()),
+            Via::Http | Via::WebSocket => Target::parse(&self.url, self.token.clone(), self.ca.as_deref()),
         }
     }
 
     fn watch_target(&self) -> Result<Target> {
-        Target::parse(self.watch_url.as_ref().unwrap_or(&self.url), self.token.clone())
+        Target::parse(self.watch_url.as_ref().unwrap_or(&self.url), self.token.clone(), self.ca.as_deref())
     }
 }
 

@@ -65,12 +65,12 @@ impl Answer {
         match (http.status, Answer::parse(&http.body)) {
             (429 | 502..=504, _) => {
                 let retry_after_s = Some(http.retry_after_s.map_or(USUAL_WAIT_S, |seconds| seconds as f64));
-                let trouble = Trouble { code: http.status.to_string(), message: http.start_of_body(), retry_after_s };
+                let trouble = Trouble { code: http.status.to_string(), message: http.said(), retry_after_s };
                 Ok(Answer { error: Some(trouble), ..Answer::default() })
             }
             (200..=299, Ok(answer)) => Ok(answer),
             (422, Ok(answer)) if !answer.rejected.is_empty() => Ok(answer),
-            (status, _) => Err(Error::Refused { status, message: http.start_of_body() }),
+            (status, _) => Err(Error::Refused { status, message: http.said() }),
         }
     }
 
@@ -153,6 +153,8 @@ mod tests {
     #[test]
     fn http_statuses_are_told_apart() {
         let http = |status, body: &'static str| HttpAnswer { status, retry_after_s: None, body: body.into() };
+        let refused = Answer::from_http(&http(401, r#"{"error":{"code":"unauthenticated","message":"who asks?"}}"#));
+        assert_eq!(refused.unwrap_err().to_string(), "the server refuses: 401 who asks?");
         assert_eq!(Answer::from_http(&http(503, "")).unwrap().error.unwrap().wait().unwrap(), Duration::from_secs(1));
         assert!(matches!(Answer::from_http(&http(413, "{}")), Err(Error::Refused { status: 413, .. })));
         assert!(matches!(Answer::from_http(&http(422, "{}")), Err(Error::Refused { status: 422, .. })));

@@ -5,6 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use std::io::Read;
 
 use super::Wire;
+use super::answer::Trouble;
 use super::target::Target;
 use crate::error::Result;
 
@@ -38,10 +39,20 @@ pub struct HttpAnswer {
 }
 
 impl HttpAnswer {
-    /// Enough of the body for an error message.
-    pub(crate) fn start_of_body(&self) -> String {
-        String::from_utf8_lossy(&self.body[..self.body.len().min(500)]).into_owned()
+    /// What the server says is wrong: the sentence of its envelope, else as much of the body as fits a message.
+    pub(crate) fn said(&self) -> String {
+        said(&self.body).unwrap_or_else(|| String::from_utf8_lossy(&self.body[..self.body.len().min(500)]).into_owned())
     }
+}
+
+/// The sentence in an error envelope.
+pub(super) fn said(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        error: Trouble,
+    }
+    let Envelope { error } = serde_json::from_slice(body).ok()?;
+    Some(error.message).filter(|message| !message.is_empty())
 }
 
 struct Head {
@@ -77,6 +88,12 @@ impl HttpConnection {
         let length = body.len();
         let headers = format!("accept: {accept}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n");
         self.ask("POST", path, &headers, body).await
+    }
+
+    /// Changes a resource; errors as for [`HttpConnection::post`].
+    pub async fn patch(&mut self, path: &str, content_type: &str, body: &[u8]) -> Result<HttpAnswer> {
+        let length = body.len();
+        self.ask("PATCH", path, &format!("content-type: {content_type}\r\ncontent-length: {length}\r\n"), body).await
     }
 
     /// Asks for a resource and waits for the answer; errors as for [`HttpConnection::post`].

@@ -3,6 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::Wire;
+use super::http::said;
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::random::Random;
@@ -220,7 +221,11 @@ fn refusal(wire: &Wire, head: &[u8], reason: &str) -> Error {
     let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     match status {
         429 | 502..=504 => wire.lost(std::io::Error::new(std::io::ErrorKind::ConnectionRefused, line)),
-        400..=599 => Error::Refused { status, message: format!("{reason}: '{line}'") },
+        400..=599 => {
+            // What the server says of it stands behind the head, if it has arrived with it.
+            let message = said(&wire.inbox).unwrap_or_else(|| format!("{reason}: '{line}'"));
+            Error::Refused { status, message }
+        }
         _ => wire.odd(format!("{reason}: '{line}'")),
     }
 }

@@ -1,6 +1,7 @@
 // A real Socket.IO client for the tests: prints every event as one line of JSON, and does what lines on its input say.
 //   node client.mjs ADDRESS OPTIONS
-// Lines in: {"emit":"subscribe:vehicle:v-1","data":{…}} or {"close":true}.
+// Lines in: {"emit":"subscribe:vehicle:v-1","data":{…}} or {"close":true}; with "callback":true what the callback gets is
+// printed as the event "#callback".
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
 
@@ -14,8 +15,9 @@ socket.on("disconnect", (reason) => say("#disconnect", reason));
 socket.onAny((event, data) => say(event, data));
 
 createInterface({ input: process.stdin }).on("line", (line) => {
-  const { emit, data, close } = JSON.parse(line);
-  if (close) socket.disconnect();
-  else if (data === undefined || data === null) socket.emit(emit);
-  else socket.emit(emit, data);
+  const { emit, data, callback, close } = JSON.parse(line);
+  if (close) return socket.disconnect();
+  const more = data === undefined || data === null ? [] : [data];
+  if (callback) more.push((answer) => say("#callback", answer));
+  socket.emit(emit, ...more);
 }).on("close", () => process.exit(0));

@@ -43,9 +43,10 @@ async fn following_an_order_is_noted_as_watching_its_driver_once_his_place_is_to
     node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
     let mut socket = node.socket(&format!("{ORDER}?subscribe=1"), Some("carol")).await.unwrap();
     assert_eq!(socket.message().await["status"], "created");
+    node.send_out("order-1").await;
     tokio::time::sleep(NEVER).await;
     assert!(node.is_unnoted(), "nobody's place was told");
-    node.send_out("order-1").await;
+    node.report(Kind::Driver, "d-1", 52.55, 13.4).await;
     assert_eq!(said(&node.noted().await), ("user/customer", "location.watch", "driver/d-1", Some("del-order-1")));
     node.report(Kind::Driver, "d-1", 52.6, 13.4).await;
     until("the second place", async || socket.message().await["latitude"] == 52.6).await;
@@ -78,8 +79,11 @@ async fn whose_place_an_answer_tells_goes_along_with_it() {
     let track = format!("/api/v1/track/{}", record.text("tracking_number").unwrap());
     assert_eq!(node.get(ORDER, Some("carol")).await.0, 404);
     assert_eq!(node.get(&track, None).await.1["position"], Value::Null);
-    assert!(node.showed.lock().unwrap().is_empty());
     node.send_out("order-1").await;
+    assert_eq!(node.get(ORDER, Some("carol")).await.0, 404, "the driver was there before");
+    assert_eq!(node.get(&track, None).await.1["position"], Value::Null);
+    assert!(node.showed.lock().unwrap().is_empty());
+    node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
     assert_eq!(node.get(ORDER, Some("carol")).await.0, 200);
     assert_eq!(node.get(&track, None).await.1["position"]["latitude"], 52.5);
     let showed = std::mem::take(&mut *node.showed.lock().unwrap());

@@ -106,6 +106,8 @@ async fn a_driver_moves_his_own_delivery_on_and_its_followers_are_told() {
     assert_eq!(answer["delivery_id"], "del-order-1");
     let (event, told) = next(&mut customer).await;
     assert_eq!((event.as_str(), &told["status"]), ("delivery:status:updated", &json!("out_for_delivery")));
+    customer.silence().await;
+    node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
     let (event, place) = next(&mut customer).await;
     assert_eq!(
         (event.as_str(), &place["driver_id"], &place["latitude"]),
@@ -118,7 +120,7 @@ async fn a_driver_moves_his_own_delivery_on_and_its_followers_are_told() {
     }
     assert_eq!(
         next(&mut customer).await,
-        ("unsubscribed".into(), json!({"channel": "delivery:del-order-1", "reason": "ended"}))
+        ("unsubscribed".into(), json!({"channel": "delivery:order-1", "reason": "ended"}))
     );
     node.report(Kind::Driver, "d-1", 52.9, 13.4).await;
     customer.silence().await;
@@ -152,6 +154,69 @@ async fn what_means_nothing_is_said_to_mean_nothing() {
     socket.send(json!(["not", "an", "event"])).await;
     assert!(named("error", "malformed")(next(&mut socket).await));
     assert_eq!(ask(&mut socket, "subscribe:vehicle:a b", Value::Null).await.0, "error");
+}
+
+#[tokio::test]
+async fn who_says_connect_is_told_again_who_he_is() {
+    let node = Node::start().await;
+    let mut socket = connect(&node, "north").await;
+    let (event, data) = ask(&mut socket, "connect", Value::Null).await;
+    assert_eq!((event.as_str(), &data["user"]["id"]), ("authenticated", &json!("user/dispatcher")));
+    assert_eq!(ask(&mut socket, "connect", json!({"token": "of no use here"})).await.0, "authenticated");
+    assert_eq!(ask(&mut socket, "subscribe:vehicle:v-1", Value::Null).await.0, "subscribed");
+}
+
+#[tokio::test]
+async fn an_error_says_which_channel_or_delivery_it_is_about() {
+    let node = Node::start().await;
+    let mut socket = connect(&node, "driver-1").await;
+    let (_, error) = ask(&mut socket, "subscribe:order:order-9", Value::Null).await;
+    assert_eq!((&error["event"], &error["channel"]), (&json!("subscribe:order:order-9"), &json!("order:order-9")));
+    let (_, error) = ask(&mut socket, "unsubscribe:order:order-9", Value::Null).await;
+    assert_eq!(error["channel"], "order:order-9");
+    let update = json!({"delivery_id": "del-order-9", "status": "picked_up"});
+    let (event, error) = ask(&mut socket, "delivery:status:update", update).await;
+    assert_eq!((event.as_str(), &error["delivery_id"]), ("error", &json!("del-order-9")));
+    assert_eq!(error.get("channel"), None);
+    let update = json!({"delivery_id": "d".repeat(5_000), "status": "picked_up"});
+    let (_, error) = ask(&mut socket, "delivery:status:update", update).await;
+    assert_eq!(error["delivery_id"].as_str().unwrap().len(), 100, "no more of it is said back");
+}
+
+#[tokio::test]
+async fn a_subscription_ends_by_the_name_that_it_was_given() {
+    let node = Node::start().await;
+    let mut socket = connect(&node, "carol").await;
+    for channel in ["delivery:del-order-1", "order:order-1"] {
+        let subscribed = ask(&mut socket, &format!("subscribe:{channel}"), Value::Null).await;
+        assert_eq!(subscribed, ("subscribed".into(), json!({"channel": channel})));
+        assert_eq!(next(&mut socket).await.1["status"], "created");
+    }
+    node.advance("order-1", &["cancelled"]).await;
+    assert_eq!(next(&mut socket).await.1["status"], "cancelled");
+    let ended = next(&mut socket).await;
+    assert_eq!(ended, ("unsubscribed".into(), json!({"channel": "order:order-1", "reason": "ended"})));
+}
+
+#[tokio::test]
+async fn a_report_that_changes_neither_place_nor_status_is_not_told() {
+    let node = Node::start().await;
+    node.send_out("order-1").await;
+    node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
+    let mut customer = connect(&node, "carol").await;
+    ask(&mut customer, "subscribe:order:order-1", Value::Null).await;
+    assert_eq!(next(&mut customer).await.1["status"], "out_for_delivery");
+    assert_eq!(next(&mut customer).await.0, "driver:location:updated");
+    let mut staff = connect(&node, "north").await;
+    ask(&mut staff, "subscribe:driver:d-1", Value::Null).await;
+    assert_eq!(next(&mut staff).await.1["status"], Value::Null);
+    for _ in 0..3 {
+        node.sign_of_life(Kind::Driver, "d-1", "idle").await;
+    }
+    let (event, told) = next(&mut staff).await;
+    assert_eq!((event.as_str(), &told["status"]), ("driver:location:updated", &json!("idle")), "what he says is new");
+    staff.silence().await;
+    customer.silence().await;
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,7 +59,7 @@ pub struct Node {
     told: Told,
     pub showed: Showed,
     tokens: Tokens,
-    clock: AtomicI64,
+    clock: Mutex<i64>,
     _follower: Running,
     _folder: tempfile::TempDir,
 }
@@ -141,7 +141,7 @@ impl Node {
         let (told, showed) = (Told::default(), Showed::default());
         let door = Door { tokens: tokens.clone(), directory, told: told.clone(), showed: showed.clone() };
         let address = serve(&tracking, door).await;
-        let clock = AtomicI64::new(drover_answer::now_ms() - 3_600_000);
+        let clock = Mutex::new(0);
         let node = Node {
             address,
             registry,
@@ -207,17 +207,40 @@ impl Node {
 
     /// As [`Node::report`], naming an order.
     pub async fn report_order(&self, kind: Kind, id: &str, latitude: f64, longitude: f64, order: Option<&str>) {
-        let draft = Draft {
+        self.said(Draft {
             kind: Some(kind),
             id: Some(id.to_owned().into()),
-            event_time: Some(self.clock.fetch_add(1000, Ordering::Relaxed)),
+            event_time: Some(self.now()),
             latitude: Some(latitude),
             longitude: Some(longitude),
             speed_kmh: Some(36.5),
             heading_deg: Some(90.0),
             order_id: order.map(|order| order.to_owned().into()),
             ..Draft::default()
-        };
+        })
+        .await;
+    }
+
+    /// An asset says how it is, and not where.
+    pub async fn sign_of_life(&self, kind: Kind, id: &str, status: &str) {
+        self.said(Draft {
+            kind: Some(kind),
+            id: Some(id.to_owned().into()),
+            event_time: Some(self.now()),
+            status: Some(status.to_owned().into()),
+            ..Draft::default()
+        })
+        .await;
+    }
+
+    /// The present, and a moment later each time.
+    fn now(&self) -> i64 {
+        let mut last = self.clock.lock().unwrap();
+        *last = (*last + 1).max(drover_answer::now_ms());
+        *last
+    }
+
+    async fn said(&self, draft: Draft<'_>) {
         let report = draft.check(&Rules::default(), drover_answer::now_ms()).unwrap();
         let mut record = Vec::new();
         report.encode(&mut record);
@@ -249,6 +272,15 @@ impl Node {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error} in {answer}")))
+    }
+
+    /// A GET whose answer nobody may keep; the status and the body.
+    pub async fn get_unkept(&self, path: &str, token: Option<&str>) -> (u16, Value) {
+        let mut answer = String::new();
+        self.request(path, token).await.read_to_string(&mut answer).await.unwrap();
+        let (head, _) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.to_ascii_lowercase().lines().any(|line| line == "cache-control: no-store"), "{head}");
+        self.get(path, token).await
     }
 
     /// A request with a body; the answer's body.

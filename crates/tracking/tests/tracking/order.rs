@@ -1,7 +1,9 @@
 //! One order's driver, by plain GET and by WebSocket.
 
 use crate::harness::{Got, Node, until};
+use drover_access::Caller;
 use drover_model::Kind;
+use drover_registry::Transition;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,8 @@ async fn a_customer_sees_the_driver_only_while_his_order_is_out() {
     node.advance("order-1", &["assigned", "picked_up"]).await;
     assert_eq!(code(node.get(PATH, Some("carol")).await), (404, "not_out_for_delivery".into()));
     node.advance("order-1", &["out_for_delivery"]).await;
+    assert_eq!(code(node.get(PATH, Some("carol")).await), (404, "no_location".into()), "that was before");
+    node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
     let (status, place) = node.get(PATH, Some("carol")).await;
     assert_eq!((status, &place["driver_id"], &place["latitude"]), (200, &json!("d-1"), &json!(52.5)));
     assert_eq!((&place["status"], &place["speed"]), (&json!("out_for_delivery"), &json!(36.5)));
@@ -28,6 +32,62 @@ async fn a_customer_sees_the_driver_only_while_his_order_is_out() {
     assert_eq!(node.get(PATH, Some("carol")).await.1["status"], "arrived");
     node.advance("order-1", &["delivered"]).await;
     assert_eq!(code(node.get(PATH, Some("carol")).await), (404, "not_out_for_delivery".into()));
+}
+
+#[tokio::test]
+async fn where_the_driver_was_before_the_order_went_out_is_for_him_and_staff_only() {
+    let node = Node::start().await;
+    node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
+    node.send_out("order-1").await;
+    let mut socket = node.socket(&format!("{PATH}?subscribe=1"), Some("carol")).await.unwrap();
+    assert_eq!(socket.message().await["status"], "out_for_delivery");
+    let latitude = async |who: &str| node.get(PATH, Some(who)).await.1["latitude"].clone();
+    let mut before = async || {
+        socket.silence().await;
+        assert_eq!(node.get(PATH, Some("carol")).await.0, 404);
+        for who in ["driver-1", "north", "admin"] {
+            assert_eq!(latitude(who).await, 52.5, "{who}");
+        }
+    };
+    before().await;
+    // A report without a place makes the old one no newer.
+    node.sign_of_life(Kind::Driver, "d-1", "active").await;
+    before().await;
+    node.report(Kind::Driver, "d-1", 52.6, 13.4).await;
+    assert_eq!((socket.message().await["latitude"].clone(), latitude("carol").await), (json!(52.6), json!(52.6)));
+    // It comes back and goes out once more: what was in between is not the customer's either.
+    node.advance("order-1", &["arrived", "failed"]).await;
+    node.report(Kind::Driver, "d-1", 52.7, 13.4).await;
+    node.advance("order-1", &["out_for_delivery", "arrived"]).await;
+    assert_eq!(node.get(PATH, Some("carol")).await.0, 404);
+    assert_eq!(latitude("north").await, 52.7);
+    node.report(Kind::Driver, "d-1", 52.8, 13.4).await;
+    assert_eq!(latitude("carol").await, 52.8);
+}
+
+#[tokio::test]
+async fn where_somebody_is_is_for_no_cache() {
+    let node = Node::start().await;
+    assert_eq!(node.get_unkept(PATH, Some("carol")).await.0, 404);
+    node.send_out("order-1").await;
+    node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
+    assert_eq!(node.get_unkept(PATH, Some("carol")).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_report_that_leaves_the_place_as_it_was_is_not_told() {
+    let node = Node::start().await;
+    node.send_out("order-1").await;
+    node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
+    let mut socket = node.socket(&format!("{PATH}?subscribe=1"), Some("carol")).await.unwrap();
+    assert_eq!(socket.message().await["status"], "out_for_delivery");
+    assert_eq!(socket.message().await["latitude"], 52.5);
+    for status in ["idle", "active", "idle"] {
+        node.sign_of_life(Kind::Driver, "d-1", status).await;
+    }
+    socket.silence().await;
+    node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
+    assert_eq!(socket.message().await["latitude"], 52.5, "he is there later, too");
 }
 
 #[tokio::test]
@@ -79,10 +139,12 @@ async fn a_follower_gets_status_and_positions_and_the_end_within_a_second() {
         assert_eq!(message["type"], "status", "no position before it is out: {message}");
         message = socket.message().await;
     }
+    socket.silence().await;
+    node.report(Kind::Driver, "d-1", 52.65, 13.4).await;
     let place = socket.message().await;
     assert_eq!(
         (&place["driver_id"], &place["latitude"], &place["heading"]),
-        (&json!("d-1"), &json!(52.6), &json!(90.0))
+        (&json!("d-1"), &json!(52.65), &json!(90.0))
     );
     let before = Instant::now();
     node.report(Kind::Driver, "d-1", 52.7, 13.4).await;
@@ -133,23 +195,30 @@ async fn an_order_that_is_given_to_another_driver_is_followed_there() {
     node.send_out("order-1").await;
     node.make("drivers", json!({"id": "d-3", "name": "Alan Turing", "fleet_id": "north"})).await;
     node.report(Kind::Driver, "d-1", 52.5, 13.4).await;
-    node.report(Kind::Driver, "d-3", 50.0, 10.0).await;
     let mut customer = node.socket(&format!("{PATH}?subscribe=1"), Some("carol")).await.unwrap();
     let mut driver = node.socket(&format!("{PATH}?subscribe=1"), Some("driver-1")).await.unwrap();
     for socket in [&mut customer, &mut driver] {
         assert_eq!(socket.message().await["status"], "out_for_delivery");
         assert_eq!(socket.message().await["driver_id"], "d-1");
     }
-    let Value::Object(patch) = json!({"driver_id": "d-3"}) else { unreachable!() };
-    let deliveries = drover_registry::resource("deliveries").unwrap();
-    node.registry.update(&drover_access::Caller::dev(), deliveries, "del-order-1", patch, None).await.unwrap();
-    assert_eq!(customer.message().await["driver_id"], "d-3");
+    node.advance("order-1", &["failed"]).await;
+    for socket in [&mut customer, &mut driver] {
+        assert_eq!(socket.message().await["status"], "failed");
+    }
+    let given = Transition { to: "assigned".into(), driver_id: Some("d-3".into()), ..Transition::default() };
+    node.registry.transition(&Caller::dev(), "del-order-1", &given, None).await.unwrap();
     assert_eq!(driver.message().await["type"], "ended", "it is not his any more");
     assert_eq!(driver.next().await, Got::Closed(1008));
+    assert_eq!(customer.message().await["status"], "assigned");
+    for status in ["picked_up", "out_for_delivery"] {
+        node.advance("order-1", &[status]).await;
+        assert_eq!(customer.message().await["status"], status);
+    }
     node.report(Kind::Driver, "d-1", 52.9, 13.4).await;
     customer.silence().await;
     node.report(Kind::Driver, "d-3", 50.1, 10.0).await;
-    assert_eq!(customer.message().await["latitude"], 50.1);
+    let place = customer.message().await;
+    assert_eq!((&place["driver_id"], &place["latitude"]), (&json!("d-3"), &json!(50.1)));
 }
 
 #[tokio::test]

@@ -56,6 +56,11 @@ impl Client {
         self.say(json!({"emit": event, "data": data})).await;
     }
 
+    /// Emits an event with a callback; what the callback gets comes as `#callback`.
+    async fn ask(&mut self, event: &str, data: Value) {
+        self.say(json!({"emit": event, "data": data, "callback": true})).await;
+    }
+
     async fn silence(&mut self) {
         if let Ok(line) = tokio::time::timeout(NEVER, self.lines.next_line()).await {
             panic!("{line:?} where nothing was expected");
@@ -81,7 +86,7 @@ async fn a_customer_follows_his_delivery_only_while_it_is_out() {
     client.silence().await;
     node.advance("order-1", &["out_for_delivery"]).await;
     assert_eq!(client.expect("delivery:status:updated").await["status"], "out_for_delivery");
-    assert_eq!(client.expect("driver:location:updated").await["latitude"], 52.5);
+    client.silence().await;
     node.report(Kind::Driver, "d-1", 52.6, 13.4).await;
     assert_eq!(client.expect("driver:location:updated").await["latitude"], 52.6);
     node.advance("order-1", &["arrived"]).await;
@@ -91,6 +96,34 @@ async fn a_customer_follows_his_delivery_only_while_it_is_out() {
     assert_eq!(client.expect("delivery:status:updated").await["status"], "delivered");
     assert_eq!(client.expect("unsubscribed").await["reason"], "ended");
     client.silence().await;
+}
+
+#[tokio::test]
+async fn a_callback_gets_the_answer_that_the_event_gets() {
+    let node = Node::start().await;
+    node.advance("order-1", &["assigned"]).await;
+    for transport in ["polling", "websocket"] {
+        let mut client = Client::start(&node, json!({"auth": {"token": "driver-1"}, "transports": [transport]}));
+        client.expect("#connect").await;
+        client.expect("authenticated").await;
+        let subscribed = json!({"channel": "order:order-1"});
+        client.ask("subscribe:order:order-1", Value::Null).await;
+        assert_eq!(client.expect("subscribed").await, subscribed);
+        // The first news may come in between.
+        let mut told = vec![client.next().await, client.next().await];
+        told.retain(|(event, _)| event == "#callback");
+        assert_eq!(told, [("#callback".into(), json!({"event": "subscribed", "data": subscribed}))]);
+        client.ask("subscribe:order:order-9", Value::Null).await;
+        let error = client.expect("error").await;
+        assert_eq!((&error["code"], &error["channel"]), (&json!("not_found"), &json!("order:order-9")));
+        assert_eq!(client.expect("#callback").await, json!({"event": "error", "data": error}));
+        client.ask("delivery:status:update", json!({"delivery_id": "del-order-9", "status": "picked_up"})).await;
+        assert_eq!(client.expect("error").await["delivery_id"], "del-order-9");
+        assert_eq!(client.expect("#callback").await["data"]["code"], "not_found");
+        client.emit("unsubscribe:order:order-1", Value::Null).await;
+        client.expect("unsubscribed").await;
+        client.silence().await;
+    }
 }
 
 #[tokio::test]
