@@ -1,5 +1,5 @@
 //! Changes, written in the transaction of the change itself and read in the order of commits: whatever follows the
-//! registry (audit, the log, other nodes) reads them here. Other crates that change tables of the same database write
+//! registry (audit, the log) reads them here. Other crates that change tables of the same database write
 //! theirs here too.
 
 use crate::check::Cell;

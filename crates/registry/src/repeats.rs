@@ -1,6 +1,6 @@
 //! Requests that come again: a caller gives a request a word (`Idempotency-Key`), and what it made is remembered by that
-//! word in the transaction that makes it. So a repetition makes nothing twice, also after a crash, on another node, or
-//! when both come at the same time: there is one transaction that writes at a time.
+//! word in the transaction that makes it. So a repetition makes nothing twice, also after a crash, or when
+//! both come at the same time: there is one transaction that writes at a time.
 //!
 //! Only which record was made is kept, not the answer, which would be a second copy of somebody's address: a repetition is
 //! answered with the record as it is by then.
