@@ -142,7 +142,7 @@ export interface paths {
         head?: never;
         /**
          * Change a assignment.
-         * @description JSON merge patch: fields that are not named stay, null empties a field.
+         * @description Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.
          */
         patch: operations["update_assignment"];
         trace?: never;
@@ -569,7 +569,7 @@ export interface paths {
         head?: never;
         /**
          * Change a customer.
-         * @description JSON merge patch: fields that are not named stay, null empties a field.
+         * @description Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.
          */
         patch: operations["update_customer"];
         trace?: never;
@@ -786,9 +786,29 @@ export interface paths {
         head?: never;
         /**
          * Change a delivery.
-         * @description JSON merge patch: fields that are not named stay, null empties a field.
+         * @description Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.
          */
         patch: operations["update_delivery"];
+        trace?: never;
+    };
+    "/api/v1/deliveries/{id}/customer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whom a delivery is for: name and telephone number.
+         * @description Its driver is told while the delivery is his and not at its end, and nothing else of the customer; others need customers.read, and the customer within their reach. Nulls where there is no customer, or he was erased. Where to is in the delivery.
+         */
+        get: operations["read_delivery_customer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/deliveries/{id}/events": {
@@ -798,9 +818,32 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What became of a delivery, oldest first. */
+        /**
+         * What became of a delivery, oldest first.
+         * @description A customer is told id, delivery_id, event_type and time of each event, and nothing else.
+         */
         get: operations["list_delivery_events"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/deliveries/{id}/instructions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Say how a delivery is to be handed over.
+         * @description For its customer, until it is picked up; they take the place of what was said before.
+         */
+        put: operations["instruct_delivery"];
         post?: never;
         delete?: never;
         options?: never;
@@ -913,7 +956,7 @@ export interface paths {
         head?: never;
         /**
          * Change a depot.
-         * @description JSON merge patch: fields that are not named stay, null empties a field.
+         * @description Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.
          */
         patch: operations["update_depot"];
         trace?: never;
@@ -1038,7 +1081,7 @@ export interface paths {
         head?: never;
         /**
          * Change a device.
-         * @description JSON merge patch: fields that are not named stay, null empties a field.
+         * @description Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.
          */
         patch: operations["update_device"];
         trace?: never;
@@ -1145,7 +1188,7 @@ export interface paths {
         head?: never;
         /**
          * Change a driver.
-         * @description JSON merge patch: fields that are not named stay, null empties a field.
+         * @description Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.
          */
         patch: operations["update_driver"];
         trace?: never;
@@ -1214,12 +1257,15 @@ export interface paths {
         /**
          * Follow vehicles, drivers, stations and deliveries by events, over a WebSocket. The same events go over Socket.IO at
          *     `/socket.io/`.
-         * @description Frames are `{"event":…,"data":…}`. The server begins with `authenticated` `{user, role}`. Send `subscribe:vehicle:{id}`
-         *     (also `driver`, `station`, `rider`, `other`, `delivery`) and get `subscribed`, then `vehicle:location:updated`
-         *     `{vehicle_id, latitude, longitude, speed, heading, timestamp, status}` now and on each change; `unsubscribe:…` ends it. A delivery's
-         *     followers get `delivery:status:updated` `{delivery_id, status, updated_at}`, and `driver:location:updated` while it is out. Send
-         *     `delivery:status:update` `{delivery_id, status, latitude?, longitude?}` to move a delivery on. What is wrong is said as `error`
-         *     `{code, message, event}`.
+         * @description Frames are `{"event":…,"data":…}`. The server begins with `authenticated` `{user, role}`, and says it again to `connect`.
+         *     Send `subscribe:vehicle:{id}` (also `driver`, `station`, `rider`, `other`, `delivery`, and `order` with the order's number)
+         *     and get `subscribed`, then `vehicle:location:updated`
+         *     `{vehicle_id, latitude, longitude, speed, heading, timestamp, status}` now and with each new place or status;
+         *     `unsubscribe:…` ends it. A delivery's followers get `delivery:status:updated` `{delivery_id, status, updated_at}`, and
+         *     `driver:location:updated` while it is out; when it is over, `unsubscribed` with the name that they gave it last. Send
+         *     `delivery:status:update` `{delivery_id, status, latitude?, longitude?}` to move a delivery on. What is wrong is said as
+         *     `error` `{code, message, event}`, with the `channel` or the `delivery_id` that the event named. By Socket.IO, the callback of
+         *     an `emit` gets the answer, too, as `{event, data}`.
          */
         get: operations["events"];
         put?: never;
@@ -1315,7 +1361,7 @@ export interface paths {
         head?: never;
         /**
          * Change a fleet.
-         * @description JSON merge patch: fields that are not named stay, null empties a field.
+         * @description Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.
          */
         patch: operations["update_fleet"];
         trace?: never;
@@ -1590,7 +1636,7 @@ export interface paths {
         head?: never;
         /**
          * Change a maintenance record.
-         * @description JSON merge patch: fields that are not named stay, null empties a field.
+         * @description Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.
          */
         patch: operations["update_maintenance_record"];
         trace?: never;
@@ -1640,7 +1686,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Where the driver of an order is, while it is out for delivery.
+         * Where the driver of an order is, while it is out for delivery. A customer gets places that the driver reports after it
+         *     went out, and none from before.
          * @description As a WebSocket: send `{"action":"subscribe","order_id":…}`, or connect with `?subscribe=1`. You get
          *     `{"type":"status","status":…}` whenever the delivery's status changes, `{"driver_id","latitude","longitude","timestamp","speed","heading"}`
          *     whenever the driver moves while the order is out for delivery, and `{"type":"ended","status":…}` before the server
@@ -1740,7 +1787,7 @@ export interface paths {
         head?: never;
         /**
          * Change a organisation.
-         * @description JSON merge patch: fields that are not named stay, null empties a field.
+         * @description Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.
          */
         patch: operations["update_organisation"];
         trace?: never;
@@ -1867,7 +1914,7 @@ export interface paths {
         head?: never;
         /**
          * Change a route.
-         * @description JSON merge patch: fields that are not named stay, null empties a field.
+         * @description Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.
          */
         patch: operations["update_route"];
         trace?: never;
@@ -2015,7 +2062,7 @@ export interface paths {
         head?: never;
         /**
          * Change a station.
-         * @description JSON merge patch: fields that are not named stay, null empties a field.
+         * @description Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.
          */
         patch: operations["update_station"];
         trace?: never;
@@ -2090,13 +2137,14 @@ export interface paths {
         get: operations["show_user"];
         put?: never;
         post?: never;
-        /** Remove a user. His sessions end. */
+        /** Remove a user. His sessions end, and the API keys that he made open nothing any more. */
         delete: operations["remove_user"];
         options?: never;
         head?: never;
         /**
          * Change a user; what is left out stays. Where his role, what it is about, or whether he may log in changes, his sessions
-         *     end.
+         *     end, and the API keys that he made keep what he has himself. Naming `fleets` alone makes it these, not all; who is no
+         *     System Admin any more is told his fleets.
          */
         patch: operations["change_user"];
         trace?: never;
@@ -2274,7 +2322,7 @@ export interface paths {
         head?: never;
         /**
          * Change a vehicle.
-         * @description JSON merge patch: fields that are not named stay, null empties a field.
+         * @description Fields that are not named stay, null empties a field; a list or an object (`attributes`) is replaced as a whole.
          */
         patch: operations["update_vehicle"];
         trace?: never;
@@ -2762,7 +2810,7 @@ export interface components {
             subject: string;
             /**
              * Format: int64
-             * @description When, ms UTC.
+             * @description When it was done, ms UTC. Entries are in the order in which they came, and a change may come a little later.
              */
             time_ms: number;
         };
@@ -2952,6 +3000,17 @@ export interface components {
             subscribers: number;
             /** @description The MQTT topic that it was published on. */
             topic: string;
+        };
+        /** @description Whom a delivery is for, as whoever brings it needs to know. */
+        Contact: {
+            /** @description Its customer, where it has one. */
+            customer_id?: string | null;
+            /** @description The delivery. */
+            delivery_id: string;
+            /** @description His name; none once he was erased. */
+            name?: string | null;
+            /** @description His telephone number, where it is known. */
+            phone?: string | null;
         };
         /**
          * @description What became of the rows so far: `rows = accepted + duplicates + rejected_total`, in a dry run
@@ -3171,12 +3230,12 @@ export interface components {
             /** @description `2026-05-28`. */
             day: string;
             /** @description First event time. */
-            first: string;
+            first?: string | null;
             /** @description Last event time. */
-            last: string;
+            last?: string | null;
             /**
              * Format: int64
-             * @description Reports on it. Of all assets together: only for who sees all of them.
+             * @description Reports on it. Of all assets together, this and what follows: only for who sees all of them.
              */
             reports?: number | null;
         };
@@ -3413,9 +3472,9 @@ export interface components {
         };
         /** @description One event of a delivery's history. */
         DeliveryEvent: {
-            /** @description Who did it. */
-            actor: string;
-            /** @description What was kept with it. */
+            /** @description Who did it. Not told to customers. */
+            actor?: string;
+            /** @description What was kept with it. Not told to customers. */
             data?: unknown;
             /** @description The delivery. */
             delivery_id: string;
@@ -3425,12 +3484,12 @@ export interface components {
             id: string;
             /**
              * Format: double
-             * @description Where, degrees north.
+             * @description Where, degrees north. Not told to customers.
              */
             latitude?: number | null;
             /**
              * Format: double
-             * @description Where, degrees east.
+             * @description Where, degrees east. Not told to customers.
              */
             longitude?: number | null;
             /** @description When, RFC 3339. */
@@ -4208,12 +4267,12 @@ export interface components {
              * Format: int64
              * @description Bytes of the files.
              */
-            bytes: number;
+            bytes?: number | null;
             /** @description What is due for the age of its days: moving to the warm or cold place, or leaving. With `tiers_dry_run` it stays. */
             due: components["schemas"]["DueDays"][];
             /** @description What fails at present, and what to do about it. */
             error?: string | null;
-            files: number;
+            files?: number | null;
             /**
              * Format: int64
              * @description Every report up to this log position is in a file.
@@ -4237,16 +4296,16 @@ export interface components {
             oldest?: string | null;
             /**
              * Format: int64
-             * @description Rows in files.
+             * @description Rows in files. This, and what is null for the same reason: only for who sees all assets.
              */
-            rows: number;
+            rows?: number | null;
             /**
              * Format: int64
              * @description Newest snapshot of the lake's catalogue.
              */
             snapshot: number;
             /** @description Rows in memory, in no file yet. */
-            unflushed: number;
+            unflushed?: number | null;
             /**
              * Format: int64
              * @description Every report up to this log position is visible to reads.
@@ -4291,11 +4350,11 @@ export interface components {
                 all_fleets: boolean;
                 /** @description Since when there is this key, RFC 3339. */
                 created_at: string;
-                /** @description Who made it. */
+                /** @description Who made it. It ends with him. */
                 created_by: string;
                 /** @description Until when it is good, RFC 3339. */
                 expires_at?: string | null;
-                /** @description The fleets that it is about. */
+                /** @description The fleets that it is about, within those that its maker reaches by now. */
                 fleets: string[];
                 /**
                  * @description The id; its secret begins with it.
@@ -4308,7 +4367,7 @@ export interface components {
                 name: string;
                 /** @description Until when the secret before the last rotation is good, RFC 3339. */
                 old_secret_until?: string | null;
-                /** @description What it may do. */
+                /** @description What it may do by now, within what its maker may; empty when it opens nothing since he is gone or disabled. */
                 scopes: string[];
             };
             /** @description Facts about the answer. */
@@ -4532,11 +4591,11 @@ export interface components {
                 all_fleets: boolean;
                 /** @description Since when there is this key, RFC 3339. */
                 created_at: string;
-                /** @description Who made it. */
+                /** @description Who made it. It ends with him. */
                 created_by: string;
                 /** @description Until when it is good, RFC 3339. */
                 expires_at?: string | null;
-                /** @description The fleets that it is about. */
+                /** @description The fleets that it is about, within those that its maker reaches by now. */
                 fleets: string[];
                 /**
                  * @description The id; its secret begins with it.
@@ -4549,7 +4608,7 @@ export interface components {
                 name: string;
                 /** @description Until when the secret before the last rotation is good, RFC 3339. */
                 old_secret_until?: string | null;
-                /** @description What it may do. */
+                /** @description What it may do by now, within what its maker may; empty when it opens nothing since he is gone or disabled. */
                 scopes: string[];
             }[];
             /** @description Facts about the answer. */
@@ -4693,8 +4752,8 @@ export interface components {
         };
         /** @description What runs here. */
         Info: {
-            /** @description Assets known. */
-            assets: number;
+            /** @description Assets known; for who is logged in and sees all of them. */
+            assets?: number | null;
             demo?: components["schemas"]["DemoPlace"] | null;
             /** @description Identity of the log: positions of another epoch mean nothing here. */
             epoch: string;
@@ -4705,13 +4764,25 @@ export interface components {
             name: string;
             /**
              * Format: int64
-             * @description Log position that reads include.
+             * @description Log position that reads include; for the same.
              */
-            position: number;
+            position?: number | null;
             region: string;
             /** @description RFC 3339. */
             server_time: string;
             version: string;
+        };
+        Instructions: {
+            delivery_id: string;
+            /** @description What the driver should know; null for nothing. */
+            instructions: string | null;
+            /** Format: date-time */
+            updated_at: string;
+            version: number;
+        };
+        InstructionsChange: {
+            /** @description What the driver should know; null for nothing. */
+            instructions: string | null;
         };
         /** @description A certificate that was issued. Its key is shown once. */
         IssuedCertificate: {
@@ -4778,11 +4849,11 @@ export interface components {
             all_fleets: boolean;
             /** @description Since when there is this key, RFC 3339. */
             created_at: string;
-            /** @description Who made it. */
+            /** @description Who made it. It ends with him. */
             created_by: string;
             /** @description Until when it is good, RFC 3339. */
             expires_at?: string | null;
-            /** @description The fleets that it is about. */
+            /** @description The fleets that it is about, within those that its maker reaches by now. */
             fleets: string[];
             /**
              * @description The id; its secret begins with it.
@@ -4795,7 +4866,7 @@ export interface components {
             name: string;
             /** @description Until when the secret before the last rotation is good, RFC 3339. */
             old_secret_until?: string | null;
-            /** @description What it may do. */
+            /** @description What it may do by now, within what its maker may; empty when it opens nothing since he is gone or disabled. */
             scopes: string[];
         };
         /** @description A user whom an earlier request of the same `Idempotency-Key` made. */
@@ -5011,7 +5082,7 @@ export interface components {
         Meta: {
             /** @description Time of the answer, RFC 3339. */
             timestamp: string;
-            /** @description Version of Drover. */
+            /** @description Version of the interface. */
             version: string;
         };
         Near: {
@@ -5025,17 +5096,25 @@ export interface components {
              */
             radius_m?: number | null;
         };
-        /** @description The list under the name of the kind (`drivers`, `vehicles`, …), nearest first. */
+        /** @description The list under the name of the kind that was asked for, nearest first; one of the five is there. */
         NearbyAnswer: {
             /** @description Assets in the answer. */
             count: number;
             /** @description The assets, with `distance_m`. */
-            drivers: components["schemas"]["Asset"][];
+            drivers?: components["schemas"]["Asset"][] | null;
+            /** @description The same of others. */
+            others?: components["schemas"]["Asset"][] | null;
             /**
              * Format: int64
              * @description The answer includes every report up to this log position.
              */
             position: number;
+            /** @description The same of riders. */
+            riders?: components["schemas"]["Asset"][] | null;
+            /** @description The same of stations. */
+            stations?: components["schemas"]["Asset"][] | null;
+            /** @description The same of vehicles. */
+            vehicles?: components["schemas"]["Asset"][] | null;
         };
         /**
          * @description A certificate to be issued.
@@ -5619,7 +5698,7 @@ export interface components {
                 arrive_at?: string | null;
                 /** @description The delivery that it is for. An id of deliveries. */
                 delivery_id?: string | null;
-                /** @description Whether it was served. */
+                /** @description Whether it was served, or nothing is left to do there; with an outcome it is. */
                 done?: boolean | null;
                 /**
                  * @description What is done there.
@@ -5632,6 +5711,11 @@ export interface components {
                 longitude?: number;
                 /** @description What is there. At most 200 bytes. */
                 name?: string | null;
+                /**
+                 * @description What became of its delivery; Drover sets it, whatever is sent.
+                 * @enum {string|null}
+                 */
+                outcome?: "delivered" | "failed" | "returned" | "cancelled" | null;
                 /** @description Its place in the route. */
                 sequence?: number | null;
                 /** @description How long it stays, minutes. */
@@ -5700,7 +5784,7 @@ export interface components {
                 arrive_at?: string | null;
                 /** @description The delivery that it is for. An id of deliveries. */
                 delivery_id?: string | null;
-                /** @description Whether it was served. */
+                /** @description Whether it was served, or nothing is left to do there; with an outcome it is. */
                 done?: boolean | null;
                 /**
                  * @description What is done there.
@@ -5771,7 +5855,7 @@ export interface components {
                 arrive_at?: string | null;
                 /** @description The delivery that it is for. An id of deliveries. */
                 delivery_id?: string | null;
-                /** @description Whether it was served. */
+                /** @description Whether it was served, or nothing is left to do there; with an outcome it is. */
                 done?: boolean | null;
                 /**
                  * @description What is done there.
@@ -6405,7 +6489,7 @@ export interface components {
          *     }
          */
         UserChange: {
-            /** @description True if it is about all fleets. */
+            /** @description True if it is about all fleets. Who was a System Admin and gets another role is told this, or `fleets`. */
             all_fleets?: boolean | null;
             /** @description Which customer he is. */
             customer_id?: string | null;
@@ -6415,7 +6499,7 @@ export interface components {
             driver_id?: string | null;
             /** @description What he logs in by. */
             email?: string | null;
-            /** @description The fleets that it is about. */
+            /** @description The fleets that it is about: these, and not all, unless `all_fleets` says so too. */
             fleets?: string[] | null;
             /** @description His name. */
             name?: string | null;
@@ -6645,7 +6729,7 @@ export interface operations {
             query?: {
                 /** @description Which page, from 1. */
                 page?: number;
-                /** @description Records on a page, up to 1,000; default 100. */
+                /** @description Records on a page, up to 1,000; default 25. */
                 limit?: number;
             };
             header?: never;
@@ -7460,7 +7544,7 @@ export interface operations {
                      *           "total": 1
                      *         },
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -7502,7 +7586,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -7537,7 +7621,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -7600,7 +7684,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -7624,7 +7708,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -7666,7 +7750,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -7690,7 +7774,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -7714,7 +7798,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -7749,7 +7833,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -7857,7 +7941,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -7892,7 +7976,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -7956,7 +8040,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -7986,7 +8070,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8028,7 +8112,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8052,7 +8136,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8087,7 +8171,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8142,7 +8226,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -8175,7 +8259,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8217,7 +8301,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8252,7 +8336,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8319,7 +8403,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -8343,7 +8427,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8385,7 +8469,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8409,7 +8493,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8433,7 +8517,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8457,7 +8541,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8481,7 +8565,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8516,7 +8600,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8570,7 +8654,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8612,7 +8696,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8636,7 +8720,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8660,7 +8744,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8695,7 +8779,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8759,7 +8843,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -8783,7 +8867,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8825,7 +8909,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8849,7 +8933,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8873,7 +8957,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8897,7 +8981,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8921,7 +9005,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -8956,7 +9040,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -11071,7 +11155,7 @@ export interface operations {
                 id?: string;
                 /** @description Which page, from 1. */
                 page?: number;
-                /** @description Records on a page, up to 1,000; default 100. */
+                /** @description Records on a page, up to 1,000; default 25. */
                 limit?: number;
             };
             header?: never;
@@ -11579,7 +11663,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -11629,7 +11713,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -11664,7 +11748,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -11800,7 +11884,7 @@ export interface operations {
                      *           "total": 1
                      *         },
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -11842,7 +11926,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -11877,7 +11961,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -11941,7 +12025,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -11965,7 +12049,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12007,7 +12091,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12031,7 +12115,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12055,7 +12139,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12090,7 +12174,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12186,7 +12270,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12221,7 +12305,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12285,7 +12369,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -12315,7 +12399,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12357,7 +12441,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12381,7 +12465,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12416,7 +12500,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12473,7 +12557,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -12506,7 +12590,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12548,7 +12632,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12583,7 +12667,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12651,7 +12735,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -12675,7 +12759,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12717,7 +12801,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12741,7 +12825,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12765,7 +12849,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12789,7 +12873,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12813,7 +12897,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12848,7 +12932,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12902,7 +12986,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12944,7 +13028,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12968,7 +13052,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -12992,7 +13076,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13027,7 +13111,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13093,7 +13177,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -13117,7 +13201,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13159,7 +13243,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13183,7 +13267,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13207,7 +13291,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13231,7 +13315,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13255,7 +13339,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13290,7 +13374,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13372,7 +13456,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -13402,7 +13486,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13444,7 +13528,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13468,7 +13552,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13503,7 +13587,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13557,7 +13641,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -13589,7 +13673,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13631,7 +13715,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -13666,7 +13750,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -14971,7 +15055,7 @@ export interface operations {
                      *           "total": 1
                      *         },
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -15013,7 +15097,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15048,7 +15132,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15123,7 +15207,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -15147,7 +15231,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15189,7 +15273,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15213,7 +15297,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15237,7 +15321,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15272,7 +15356,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15448,7 +15532,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15483,7 +15567,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15547,7 +15631,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -15577,7 +15661,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15619,7 +15703,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15643,7 +15727,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15678,7 +15762,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15748,7 +15832,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -15781,7 +15865,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15823,7 +15907,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15858,7 +15942,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -15937,7 +16021,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -15961,7 +16045,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16003,7 +16087,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16027,7 +16111,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16051,7 +16135,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16075,7 +16159,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16099,7 +16183,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16134,7 +16218,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16188,7 +16272,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16230,7 +16314,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16254,7 +16338,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16278,7 +16362,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16313,7 +16397,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16392,7 +16476,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -16416,7 +16500,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16458,7 +16542,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16482,7 +16566,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16506,7 +16590,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16530,7 +16614,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16554,7 +16638,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16589,7 +16673,158 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
+                     *       },
+                     *       "status": "error"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    read_delivery_customer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The delivery.
+                 * @example del-1
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the customer */
+            200: {
+                headers: {
+                    /** @description no-store */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "data": {
+                     *         "customer_id": "c-1",
+                     *         "delivery_id": "del-1",
+                     *         "name": "Alice",
+                     *         "phone": "+351 210 000 000"
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "1.0"
+                     *       },
+                     *       "status": "success"
+                     *     }
+                     */
+                    "application/json": {
+                        code: number;
+                        data: components["schemas"]["Contact"];
+                        meta: components["schemas"]["RecordMeta"];
+                        /** @enum {string} */
+                        status: "success";
+                    };
+                };
+            };
+            /** @description the address or the body cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 400,
+                     *       "error": {
+                     *         "code": "malformed",
+                     *         "help": "see /docs",
+                     *         "message": "the address or the body cannot be read"
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "1.0"
+                     *       },
+                     *       "status": "error"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description no credentials, or none that are good */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the permission `orders.read` is missing, or what else the answer says */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description there is no such delivery within reach, or its customer is not */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 404,
+                     *       "error": {
+                     *         "code": "not_found",
+                     *         "help": "see /docs",
+                     *         "message": "there is no such delivery within reach, or its customer is not"
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "1.0"
+                     *       },
+                     *       "status": "error"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description too many requests, or too many failures; `Retry-After` says how long to wait */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the registry's database is away; Retry-After says when to try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 503,
+                     *       "error": {
+                     *         "code": "registry_away",
+                     *         "help": "see /docs",
+                     *         "message": "the registry's database is away; Retry-After says when to try again"
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16637,7 +16872,7 @@ export interface operations {
                      *       ],
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -16667,7 +16902,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16709,7 +16944,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16744,7 +16979,269 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
+                     *       },
+                     *       "status": "error"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    instruct_delivery: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Change it only if it still has this ETag.
+                 * @example "2"
+                 */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The delivery.
+                 * @example del-1
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "instructions": "Ring twice."
+                 *     }
+                 */
+                "application/json": components["schemas"]["InstructionsChange"];
+            };
+        };
+        responses: {
+            /** @description as they are now */
+            200: {
+                headers: {
+                    /** @description The delivery's version. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "data": {
+                     *         "delivery_id": "del-1",
+                     *         "instructions": "Ring twice.",
+                     *         "updated_at": "2026-01-31T12:00:00Z",
+                     *         "version": 3
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "1.0"
+                     *       },
+                     *       "status": "success"
+                     *     }
+                     */
+                    "application/json": {
+                        code: number;
+                        data: components["schemas"]["Instructions"];
+                        meta: components["schemas"]["RecordMeta"];
+                        /** @enum {string} */
+                        status: "success";
+                    };
+                };
+            };
+            /** @description the address or the body cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 400,
+                     *       "error": {
+                     *         "code": "malformed",
+                     *         "help": "see /docs",
+                     *         "message": "the address or the body cannot be read"
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "1.0"
+                     *       },
+                     *       "status": "error"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description no credentials, or none that are good */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the permission `orders.instruct` is missing, or what else the answer says */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description there is no such delivery within reach, or its customer is not */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 404,
+                     *       "error": {
+                     *         "code": "not_found",
+                     *         "help": "see /docs",
+                     *         "message": "there is no such delivery within reach, or its customer is not"
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "1.0"
+                     *       },
+                     *       "status": "error"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the delivery was picked up, or its customer was erased */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 409,
+                     *       "error": {
+                     *         "code": "conflict",
+                     *         "help": "see /docs",
+                     *         "message": "the delivery was picked up, or its customer was erased"
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "1.0"
+                     *       },
+                     *       "status": "error"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the delivery is not the one that If-Match names */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 412,
+                     *       "error": {
+                     *         "code": "changed",
+                     *         "help": "see /docs",
+                     *         "message": "the delivery is not the one that If-Match names"
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "1.0"
+                     *       },
+                     *       "status": "error"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the body is longer than 1 MiB */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 413,
+                     *       "error": {
+                     *         "code": "too_large",
+                     *         "help": "see /docs",
+                     *         "message": "the body is longer than 1 MiB"
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "1.0"
+                     *       },
+                     *       "status": "error"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description a value is not allowed; the answer names the field */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 422,
+                     *       "error": {
+                     *         "code": "out_of_range",
+                     *         "help": "see /docs",
+                     *         "message": "a value is not allowed; the answer names the field"
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "1.0"
+                     *       },
+                     *       "status": "error"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description too many requests, or too many failures; `Retry-After` says how long to wait */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description the registry's database is away; Retry-After says when to try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 503,
+                     *       "error": {
+                     *         "code": "registry_away",
+                     *         "help": "see /docs",
+                     *         "message": "the registry's database is away; Retry-After says when to try again"
+                     *       },
+                     *       "meta": {
+                     *         "timestamp": "2026-01-31T12:00:00Z",
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16820,7 +17317,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -16850,7 +17347,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16892,7 +17389,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16916,7 +17413,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16940,7 +17437,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16964,7 +17461,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -16988,7 +17485,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17023,7 +17520,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17131,7 +17628,7 @@ export interface operations {
                      *           "total": 1
                      *         },
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -17173,7 +17670,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17208,7 +17705,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17275,7 +17772,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -17299,7 +17796,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17341,7 +17838,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17365,7 +17862,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17389,7 +17886,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17424,7 +17921,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17540,7 +18037,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17575,7 +18072,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17639,7 +18136,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -17669,7 +18166,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17711,7 +18208,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17735,7 +18232,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17770,7 +18267,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17828,7 +18325,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -17861,7 +18358,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17903,7 +18400,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -17938,7 +18435,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18009,7 +18506,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -18033,7 +18530,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18075,7 +18572,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18099,7 +18596,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18123,7 +18620,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18147,7 +18644,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18171,7 +18668,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18206,7 +18703,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18260,7 +18757,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18302,7 +18799,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18326,7 +18823,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18350,7 +18847,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18385,7 +18882,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18452,7 +18949,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -18476,7 +18973,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18518,7 +19015,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18542,7 +19039,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18566,7 +19063,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18590,7 +19087,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18614,7 +19111,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18649,7 +19146,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -18674,7 +19171,7 @@ export interface operations {
                 id?: string;
                 /** @description Which page, from 1. */
                 page?: number;
-                /** @description Records on a page, up to 1,000; default 100. */
+                /** @description Records on a page, up to 1,000; default 25. */
                 limit?: number;
             };
             header?: never;
@@ -19219,7 +19716,7 @@ export interface operations {
                      *           "total": 1
                      *         },
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -19261,7 +19758,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19296,7 +19793,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19362,7 +19859,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -19386,7 +19883,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19428,7 +19925,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19452,7 +19949,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19476,7 +19973,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19511,7 +20008,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19619,7 +20116,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19654,7 +20151,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19718,7 +20215,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -19748,7 +20245,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19790,7 +20287,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19814,7 +20311,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19849,7 +20346,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19907,7 +20404,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -19940,7 +20437,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -19982,7 +20479,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20017,7 +20514,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20087,7 +20584,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -20111,7 +20608,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20153,7 +20650,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20177,7 +20674,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20201,7 +20698,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20225,7 +20722,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20249,7 +20746,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20284,7 +20781,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20338,7 +20835,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20380,7 +20877,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20404,7 +20901,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20428,7 +20925,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20463,7 +20960,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20530,7 +21027,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -20554,7 +21051,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20596,7 +21093,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20620,7 +21117,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20644,7 +21141,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20668,7 +21165,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20692,7 +21189,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20727,7 +21224,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -20991,7 +21488,7 @@ export interface operations {
                      *           "total": 1
                      *         },
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -21033,7 +21530,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21068,7 +21565,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21134,7 +21631,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -21158,7 +21655,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21200,7 +21697,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21224,7 +21721,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21248,7 +21745,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21283,7 +21780,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21395,7 +21892,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21430,7 +21927,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21494,7 +21991,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -21524,7 +22021,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21566,7 +22063,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21590,7 +22087,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21625,7 +22122,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21684,7 +22181,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -21717,7 +22214,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21759,7 +22256,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21794,7 +22291,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21864,7 +22361,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -21888,7 +22385,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21930,7 +22427,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21954,7 +22451,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -21978,7 +22475,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22002,7 +22499,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22026,7 +22523,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22061,7 +22558,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22115,7 +22612,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22157,7 +22654,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22181,7 +22678,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22205,7 +22702,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22240,7 +22737,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22308,7 +22805,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -22332,7 +22829,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22374,7 +22871,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22398,7 +22895,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22422,7 +22919,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22446,7 +22943,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22470,7 +22967,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22505,7 +23002,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22554,7 +23051,7 @@ export interface operations {
                      *       ],
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -22584,7 +23081,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22626,7 +23123,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22650,7 +23147,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22685,7 +23182,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22759,7 +23256,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -22789,7 +23286,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22831,7 +23328,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22855,7 +23352,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22890,7 +23387,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -22946,7 +23443,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -22978,7 +23475,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23020,7 +23517,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23055,7 +23552,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23292,7 +23789,7 @@ export interface operations {
                      *           "total": 1
                      *         },
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -23334,7 +23831,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23369,7 +23866,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23431,7 +23928,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -23455,7 +23952,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23497,7 +23994,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23521,7 +24018,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23545,7 +24042,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23580,7 +24077,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23676,7 +24173,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23711,7 +24208,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23775,7 +24272,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -23805,7 +24302,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23847,7 +24344,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23871,7 +24368,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23906,7 +24403,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -23961,7 +24458,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -23994,7 +24491,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24036,7 +24533,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24071,7 +24568,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24137,7 +24634,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -24161,7 +24658,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24203,7 +24700,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24227,7 +24724,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24251,7 +24748,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24275,7 +24772,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24299,7 +24796,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24334,7 +24831,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24388,7 +24885,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24430,7 +24927,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24454,7 +24951,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24478,7 +24975,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24513,7 +25010,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24577,7 +25074,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -24601,7 +25098,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24643,7 +25140,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24667,7 +25164,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24691,7 +25188,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24715,7 +25212,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24739,7 +25236,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -24774,7 +25271,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -26582,7 +27079,7 @@ export interface operations {
                      *           "total": 1
                      *         },
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -26624,7 +27121,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -26659,7 +27156,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -26723,7 +27220,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -26747,7 +27244,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -26789,7 +27286,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -26813,7 +27310,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -26837,7 +27334,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -26872,7 +27369,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -26988,7 +27485,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27023,7 +27520,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27087,7 +27584,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -27117,7 +27614,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27159,7 +27656,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27183,7 +27680,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27218,7 +27715,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27274,7 +27771,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -27307,7 +27804,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27349,7 +27846,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27384,7 +27881,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27452,7 +27949,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -27476,7 +27973,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27518,7 +28015,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27542,7 +28039,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27566,7 +28063,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27590,7 +28087,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27614,7 +28111,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27649,7 +28146,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27703,7 +28200,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27745,7 +28242,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27769,7 +28266,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27793,7 +28290,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27828,7 +28325,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27893,7 +28390,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -27917,7 +28414,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27959,7 +28456,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -27983,7 +28480,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28007,7 +28504,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28031,7 +28528,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28055,7 +28552,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28090,7 +28587,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28218,7 +28715,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -28251,7 +28748,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28293,7 +28790,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28317,7 +28814,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28352,7 +28849,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28601,7 +29098,7 @@ export interface operations {
                      *           "total": 1
                      *         },
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -28643,7 +29140,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28678,7 +29175,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28736,7 +29233,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -28760,7 +29257,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28802,7 +29299,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28826,7 +29323,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28850,7 +29347,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28885,7 +29382,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -28969,7 +29466,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29004,7 +29501,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29068,7 +29565,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -29098,7 +29595,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29140,7 +29637,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29164,7 +29661,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29199,7 +29696,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29251,7 +29748,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -29284,7 +29781,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29326,7 +29823,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29361,7 +29858,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29423,7 +29920,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -29447,7 +29944,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29489,7 +29986,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29513,7 +30010,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29537,7 +30034,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29561,7 +30058,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29585,7 +30082,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29620,7 +30117,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29674,7 +30171,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29716,7 +30213,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29740,7 +30237,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29764,7 +30261,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29799,7 +30296,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29860,7 +30357,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -29884,7 +30381,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29926,7 +30423,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29950,7 +30447,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29974,7 +30471,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -29998,7 +30495,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -30022,7 +30519,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -30057,7 +30554,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -30514,7 +31011,7 @@ export interface operations {
                      *           "total": 1
                      *         },
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -30556,7 +31053,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -30591,7 +31088,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -30656,7 +31153,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -30680,7 +31177,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -30722,7 +31219,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -30746,7 +31243,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -30770,7 +31267,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -30805,7 +31302,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -30913,7 +31410,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -30948,7 +31445,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31012,7 +31509,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -31042,7 +31539,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31084,7 +31581,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31108,7 +31605,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31143,7 +31640,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31201,7 +31698,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -31234,7 +31731,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31276,7 +31773,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31311,7 +31808,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31380,7 +31877,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -31404,7 +31901,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31446,7 +31943,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31470,7 +31967,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31494,7 +31991,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31518,7 +32015,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31542,7 +32039,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31577,7 +32074,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31631,7 +32128,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31673,7 +32170,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31697,7 +32194,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31721,7 +32218,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31756,7 +32253,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31823,7 +32320,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -31847,7 +32344,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31889,7 +32386,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31913,7 +32410,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31937,7 +32434,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31961,7 +32458,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -31985,7 +32482,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -32020,7 +32517,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -32661,7 +33158,7 @@ export interface operations {
                      *           "total": 1
                      *         },
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -32703,7 +33200,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -32738,7 +33235,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -32806,7 +33303,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -32830,7 +33327,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -32872,7 +33369,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -32896,7 +33393,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -32920,7 +33417,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -32955,7 +33452,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33083,7 +33580,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33118,7 +33615,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33182,7 +33679,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -33212,7 +33709,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33254,7 +33751,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33278,7 +33775,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33313,7 +33810,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33372,7 +33869,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -33405,7 +33902,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33447,7 +33944,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33482,7 +33979,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33554,7 +34051,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -33578,7 +34075,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33620,7 +34117,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33644,7 +34141,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33668,7 +34165,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33692,7 +34189,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33716,7 +34213,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33751,7 +34248,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33805,7 +34302,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33847,7 +34344,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33871,7 +34368,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33895,7 +34392,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33930,7 +34427,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -33998,7 +34495,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -34022,7 +34519,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -34064,7 +34561,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -34088,7 +34585,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -34112,7 +34609,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -34136,7 +34633,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -34160,7 +34657,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -34195,7 +34692,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -34492,10 +34989,10 @@ export interface operations {
                  */
                 role?: string;
                 /** @description Only those whose address or name holds this, in any case. */
-                search?: string;
+                q?: string;
                 /** @description Which page, from 1. */
                 page?: number;
-                /** @description Records on a page, up to 1,000; default 100. */
+                /** @description Records on a page, up to 1,000; default 25. */
                 limit?: number;
             };
             header?: never;
@@ -34768,7 +35265,10 @@ export interface operations {
     show_user: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description answer 304 if he still has this ETag */
+                "If-None-Match"?: string | null;
+            };
             path: {
                 /** @description the user's id */
                 id: string;
@@ -34785,6 +35285,13 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["IdentityEnvelope_UserView"];
                 };
+            };
+            /** @description he still has the ETag that the caller knows */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description the address cannot be read */
             400: {
@@ -34838,7 +35345,10 @@ export interface operations {
     remove_user: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the ETag of the user as the caller knows him */
+                "If-Match"?: string | null;
+            };
             path: {
                 /** @description the user's id */
                 id: string;
@@ -34933,6 +35443,15 @@ export interface operations {
                         /** @description Always `error`. */
                         status: string;
                     };
+                };
+            };
+            /** @description somebody else has changed him since */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
             /** @description The body is larger than allowed. */
@@ -36081,7 +36600,7 @@ export interface operations {
                      *           "total": 1
                      *         },
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -36123,7 +36642,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36158,7 +36677,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36227,7 +36746,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -36251,7 +36770,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36293,7 +36812,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36317,7 +36836,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36341,7 +36860,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36376,7 +36895,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36512,7 +37031,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36547,7 +37066,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36611,7 +37130,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -36641,7 +37160,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36683,7 +37202,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36707,7 +37226,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36742,7 +37261,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36804,7 +37323,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -36837,7 +37356,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36879,7 +37398,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36914,7 +37433,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -36987,7 +37506,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -37011,7 +37530,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37053,7 +37572,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37077,7 +37596,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37101,7 +37620,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37125,7 +37644,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37149,7 +37668,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37184,7 +37703,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37238,7 +37757,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37280,7 +37799,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37304,7 +37823,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37328,7 +37847,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37363,7 +37882,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37434,7 +37953,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "v1"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "success"
                      *     }
@@ -37458,7 +37977,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37500,7 +38019,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37524,7 +38043,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37548,7 +38067,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37572,7 +38091,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37596,7 +38115,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -37631,7 +38150,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -39260,7 +39779,13 @@ export interface operations {
                 /** @description At most so many. */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description Answer 304 if that is still what there is.
+                 * @example W/"0f3c5a7e9b1d2468"
+                 */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -39269,6 +39794,10 @@ export interface operations {
             /** @description the stations, by id */
             200: {
                 headers: {
+                    /** @description Who asked may show it again for two seconds. */
+                    "Cache-Control"?: string;
+                    /** @description Of what is in the answer. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -39294,6 +39823,17 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["StationList"];
                 };
+            };
+            /** @description nothing has changed */
+            304: {
+                headers: {
+                    /** @description Who asked may show it again for two seconds. */
+                    "Cache-Control"?: string;
+                    /** @description Of what is in the answer. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description no credentials, or none that are good */
             401: {
@@ -39329,7 +39869,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -39364,7 +39904,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -39377,7 +39917,13 @@ export interface operations {
     read_station_now: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description Answer 304 if that is still what there is.
+                 * @example W/"0f3c5a7e9b1d2468"
+                 */
+                "If-None-Match"?: string;
+            };
             path: {
                 /**
                  * @description The station.
@@ -39392,6 +39938,10 @@ export interface operations {
             /** @description the station */
             200: {
                 headers: {
+                    /** @description Who asked may show it again for two seconds. */
+                    "Cache-Control"?: string;
+                    /** @description Of what is in the answer. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -39413,6 +39963,17 @@ export interface operations {
                     "application/json": components["schemas"]["StationNow"];
                 };
             };
+            /** @description nothing has changed */
+            304: {
+                headers: {
+                    /** @description Who asked may show it again for two seconds. */
+                    "Cache-Control"?: string;
+                    /** @description Of what is in the answer. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description the address cannot be read */
             400: {
                 headers: {
@@ -39429,7 +39990,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -39471,7 +40032,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
@@ -39506,7 +40067,7 @@ export interface operations {
                      *       },
                      *       "meta": {
                      *         "timestamp": "2026-01-31T12:00:00Z",
-                     *         "version": "0.1.0"
+                     *         "version": "1.0"
                      *       },
                      *       "status": "error"
                      *     }
