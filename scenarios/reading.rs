@@ -225,7 +225,7 @@ fn distance_is_measured_between_the_last_known_places() {
         "unknown_value",
         &["ship", "driver"],
     );
-    City::problem(&city.node.get("/api/v1/distance?from=driver/d1"), 422, "out_of_range", &["to"]);
+    City::problem(&city.node.get("/api/v1/distance?from=driver/d1"), 422, "missing_field", &["to"]);
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn a_question_that_makes_no_sense_is_told_why() {
         ("/api/v1/drivers/nobody/location", 404, "not_found", &["driver/nobody"][..]),
         ("/api/v1/ships/1/location", 404, "not_found", &["ships"]),
         ("/api/v1/no/such/address", 404, "not_found", &["/api/v1/no/such/address"]),
-        ("/api/v1/drivers/nearby?lng=1", 422, "out_of_range", &["lat"]),
+        ("/api/v1/drivers/nearby?lng=1", 422, "missing_field", &["lat"]),
         ("/api/v1/drivers/nearby?lat=91&lng=1", 422, "out_of_range", &["lat", "91", "-90 to 90"]),
         ("/api/v1/drivers/nearby?lat=1&lng=-180.5", 422, "out_of_range", &["lng", "-180.5", "-180 to 180"]),
         ("/api/v1/drivers/nearby?lat=NaN&lng=1", 422, "out_of_range", &["lat", "NaN"]),
@@ -246,7 +246,7 @@ fn a_question_that_makes_no_sense_is_told_why() {
         ("/api/v1/drivers/nearby?lat=1&lng=1&kind=ship", 422, "out_of_range", &["kind", "ship"]),
         ("/api/v1/drivers/nearby?lat=1&lng=1&status=flying", 422, "out_of_range", &["status", "flying", "active"]),
         ("/api/v1/drivers/nearby?lat=1&lng=1&freshness=new", 422, "out_of_range", &["freshness", "new", "stale"]),
-        ("/api/v1/drivers/d1/location?at_least=soon", 422, "out_of_range", &["at_least"]),
+        ("/api/v1/drivers/d1/location?at_least=soon", 422, "wrong_type", &["at_least"]),
     ] {
         City::problem(&node.get(path), status, code, says);
     }
@@ -268,7 +268,7 @@ fn a_search_that_makes_no_sense_is_told_why() {
             &["near.latitude", "100", "-90 to 90"],
         ),
         (json!({"near": {"latitude": "x", "longitude": 0}}), 422, "out_of_range", &["x"]),
-        (json!({"near": {"latitude": 0, "longitude": 0}, "radius": 5}), 422, "out_of_range", &["radius"]),
+        (json!({"near": {"latitude": 0, "longitude": 0}, "radius": 5}), 422, "unknown_field", &["radius"]),
         (json!({"near": {"latitude": 0, "longitude": 0}, "kinds": ["ship"]}), 422, "out_of_range", &["kinds", "ship"]),
         (json!({"near": {"latitude": 0, "longitude": 0}, "limit": 0}), 422, "out_of_range", &["limit"]),
         (json!({"polygon": [[[0, 0], [1, 1]]]}), 422, "out_of_range", &[]),

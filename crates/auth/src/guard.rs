@@ -60,7 +60,7 @@ pub async fn guard(State(auth): State<Auth>, mut request: Request, next: Next) -
         Ok(passed) => passed,
         Err(refusal) => {
             auth.note_refused(&refusal, &method, template, address);
-            return answer(refusal.problem, taken, template);
+            return answer(*refusal.problem, taken, template);
         }
     };
     let mut response = coming_from(address, next.run(request)).await;
@@ -88,7 +88,7 @@ struct Passed {
 
 /// What was refused, and to whom as far as that is known.
 struct Refusal {
-    problem: Problem,
+    problem: Box<Problem>,
     caller: Option<Caller>,
 }
 
@@ -107,7 +107,7 @@ impl Auth {
         let taken = self.take(found.as_ref(), row, address);
         if let Some(seconds) = taken.and_then(|taken| taken.wait_s) {
             let caller = found.map(|found| found.caller);
-            return (Err(Refusal { problem: too_fast(seconds), caller }), taken);
+            return (Err(Refusal { problem: Box::new(too_fast(seconds)), caller }), taken);
         }
         let passed = self.judge(found, had_credentials, row, request);
         if let Ok(Passed { caller: Some(caller), .. }) = &passed {
@@ -189,7 +189,7 @@ impl Auth {
                 _ => Err(nobodys(unauthorized(had_credentials))),
             };
         };
-        let refused = |problem| Refusal { problem, caller: Some(found.caller.clone()) };
+        let refused = |problem| Refusal { problem: Box::new(problem), caller: Some(found.caller.clone()) };
         if row.needs == Needs::Public {
             return Ok(Passed { caller: Some(found.caller), route: Some(row) });
         }
@@ -447,7 +447,7 @@ fn opens_session(request: &Request) -> bool {
 }
 
 fn nobodys(problem: Problem) -> Refusal {
-    Refusal { problem, caller: None }
+    Refusal { problem: Box::new(problem), caller: None }
 }
 
 fn unauthorized(had_credentials: bool) -> Problem {

@@ -99,7 +99,7 @@ impl Guest {
     }
 
     /// How long it takes until the door cuts the connection.
-    async fn is_cut(mut self) -> Duration {
+    async fn until_cut(mut self) -> Duration {
         let since = Instant::now();
         let mut rest = [0; 1024];
         loop {
@@ -129,7 +129,7 @@ async fn who_says_nothing_or_half_a_head_is_cut_also_when_he_goes_on_byte_by_byt
             sleep(Duration::from_millis(50)).await
         }
     });
-    for cut in [silent.is_cut().await, half.is_cut().await] {
+    for cut in [silent.until_cut().await, half.until_cut().await] {
         assert!(cut < LONG, "{cut:?}");
     }
     let end = timeout(LONG, reading.read(&mut [0; 64])).await.expect("this one is cut as well");
@@ -148,12 +148,12 @@ async fn between_two_requests_there_is_more_time_but_not_for_half_of_the_next() 
         sleep(PATIENCE.head * 2).await;
     }
     guest.say("POST /weigh HTTP/1.1\r\n").await;
-    let cut = guest.is_cut().await;
+    let cut = guest.until_cut().await;
     assert!(cut > PATIENCE.head / 2 && cut < PATIENCE.idle, "{cut:?}");
     let mut idle = Guest::at(door).await;
     idle.say(WHOLE).await;
     idle.hear("127.0.0.1 2").await;
-    let cut = idle.is_cut().await;
+    let cut = idle.until_cut().await;
     assert!(cut > PATIENCE.idle / 2, "{cut:?}");
 }
 
@@ -170,7 +170,7 @@ async fn a_body_that_goes_on_coming_is_taken_however_long_it_takes_and_one_that_
     guest.say("POST /weigh HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\nxxxx").await;
     let answer = guest.hear("came for 0.3 s").await;
     assert!(answer.contains("broken"), "{answer}");
-    assert!(guest.is_cut().await < LONG, "what would follow cannot be told from the body");
+    assert!(guest.until_cut().await < LONG, "what would follow cannot be told from the body");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,7 +204,7 @@ async fn one_connection_more_than_allowed_is_closed_until_another_leaves() {
             guest.hear("127.0.0.1 2").await;
             inside.push(guest);
         }
-        assert!(Guest::at(door).await.is_cut().await < PATIENCE.head, "at once");
+        assert!(Guest::at(door).await.until_cut().await < PATIENCE.head, "at once");
         inside.pop();
         let deadline = Instant::now() + DEADLINE;
         loop {

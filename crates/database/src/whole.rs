@@ -6,8 +6,8 @@ use sqlx::{ConnectOptions, Connection, Row};
 use std::path::Path;
 use std::str::FromStr;
 
-/// Faults that are told of one file.
-const FAULTS_MAX: usize = 20;
+/// Tells of 20 faults of one file at most.
+const CHECK: &str = "PRAGMA quick_check(20)";
 
 /// What SQLite finds wrong with the file, a sentence each; nothing where all is well.
 ///
@@ -17,8 +17,7 @@ pub async fn check_file(path: &Path) -> Result<Vec<String>, Error> {
     sqlx::any::install_default_drivers();
     let url = sqlite_url(path)?.replace("?mode=rwc", "?mode=ro");
     let mut connection = AnyConnectOptions::from_str(&url)?.connect().await?;
-    let check = sqlx::query("SELECT quick_check FROM pragma_quick_check($1)").bind(FAULTS_MAX as i64);
-    let rows = check.fetch_all(&mut connection).await;
+    let rows = sqlx::query(CHECK).fetch_all(&mut connection).await;
     let closed = connection.close().await;
     let said: Result<Vec<String>, sqlx::Error> = rows?.iter().map(|row| row.try_get(0)).collect();
     closed?;

@@ -1,6 +1,6 @@
 //! A database in a file: where it lies, who writes when, how its tables are brought forward.
 
-use drover_database::{Database, Error, Step};
+use drover_database::{Database, Error, Step, check_file};
 use sqlx::Row;
 use std::time::Duration;
 
@@ -125,4 +125,25 @@ async fn nothing_of_what_was_taken_out_stays_in_a_compacted_file() {
     database.compact().await.expect("compacted");
     assert_eq!(left(), 0);
     assert_eq!(things(&database).await, 3_001);
+}
+
+#[tokio::test]
+async fn a_file_is_looked_through_while_it_is_open_and_what_is_damaged_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x.db");
+    let database = Database::open_file(&path).await.expect("opens");
+    database.migrate("test", &[FIRST]).await.expect("migrates");
+    for key in 0..200 {
+        let row = sqlx::query("INSERT INTO things (id) VALUES ($1)").bind(format!("{key:x<100}"));
+        row.execute(database.pool()).await.expect("written");
+    }
+    assert_eq!(check_file(&path).await.expect("looked at"), Vec::<String>::new());
+    database.close().await;
+    let mut bytes = std::fs::read(&path).expect("the file");
+    let page = bytes.len() / 2 / 4096 * 4096;
+    bytes[page..page + 2048].fill(0xff);
+    std::fs::write(&path, bytes).expect("damaged");
+    let found = check_file(&path).await;
+    assert!(!found.as_ref().is_ok_and(Vec::is_empty), "{found:?}");
+    check_file(&folder.path().join("y.db")).await.expect_err("there is none");
 }

@@ -146,7 +146,7 @@ async fn an_older_copy_of_the_registry_gives_no_number_twice_and_says_what_it_is
     let heard = newest_heard(&follower.ledger, &follower.changes).await.expect("known");
     assert_eq!(heard, 10);
     let database = Database::open_file(&copy).await.expect("a database");
-    let vault = Vault::open(&house.folder.path().join("vault")).expect("a vault");
+    let vault = Vault::open(&house.folder.path().join("vault-of-the-copy")).expect("a vault");
     let registry = Registry::open_after(heard, database, vault, Directory::default()).await.expect("a registry");
     let house = House { registry: registry.clone(), ..house };
     let follower = Follower { registry, ..follower };

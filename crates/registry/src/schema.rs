@@ -163,6 +163,12 @@ impl Resource {
         self.fields.iter().find(|field| field.name == name)
     }
 
+    /// One of them, in a sentence: `a vehicle`, `an assignment`.
+    pub(crate) fn one(&self) -> String {
+        let article = if self.singular.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        format!("{article} {}", self.singular)
+    }
+
     /// True if some field is sealed.
     pub fn is_personal(&self) -> bool {
         self.person != PersonOf::Nobody

@@ -398,7 +398,7 @@ fn taken(resource: &Resource, field: &'static str, value: &str) -> Error {
     Error::Conflict {
         code: "already_exists",
         field: Some(field.into()),
-        message: format!("there is already a {} with the {field} {value:?}", resource.singular),
+        message: format!("there is already {} with the {field} {value:?}", resource.one()),
         help: "choose another value, or change the record that has it",
     }
 }

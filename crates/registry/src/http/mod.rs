@@ -146,7 +146,7 @@ fn known_only(resource: &'static Resource, fields: &body::Fields) -> Result<(), 
         Some(name) => {
             let shown: String = name.chars().take(64).collect();
             let near = nearest(resource, name);
-            let message = format!("a {} has no field {shown:?}; the nearest is {near:?}", resource.singular);
+            let message = format!("{} has no field {shown:?}; the nearest is {near:?}", resource.one());
             Err(body::wrong(shown, "unknown_field", message))
         }
         None => Ok(()),

@@ -226,11 +226,10 @@ fn listed() -> ArrayBuilder {
 }
 
 fn create_op(resource: &'static Resource) -> Op {
-    let singular = resource.singular;
     let about = "With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its \
                  caller: it is answered with the record that the first one made, as it is by then, and \
                  Idempotency-Replayed: true. Another body with that key is refused.";
-    Op::new(format!("create_{}", word(resource)), resource.name, format!("Make a {singular}."))
+    Op::new(format!("create_{}", word(resource)), resource.name, format!("Make {}.", resource.one()))
         .about(about)
         .header(HEADER, "A word of the caller's for this request: 1 to 200 characters.", "3f0c2a9e")
         .takes("application/json", of(resource, "New"), new_example(resource))
