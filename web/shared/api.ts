@@ -71,7 +71,7 @@ export interface paths {
         get: operations["list_assignments"];
         put?: never;
         /**
-         * Make a assignment.
+         * Make an assignment.
          * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_assignment"];
@@ -1716,7 +1716,7 @@ export interface paths {
         get: operations["list_organisations"];
         put?: never;
         /**
-         * Make a organisation.
+         * Make an organisation.
          * @description With an Idempotency-Key, the same request makes nothing twice for 24 hours, among the newest 10,000 of its caller: it is answered with the record that the first one made, as it is by then, and Idempotency-Replayed: true. Another body with that key is refused.
          */
         post: operations["create_organisation"];
