@@ -263,7 +263,7 @@ impl Default for Config {
             oidc_ca: None,
             http_max_connections: 50_000,
             http_connections_per_address: 5_000,
-            http_head_timeout_s: 10,
+            http_head_timeout_s: 60,
             http_idle_timeout_s: 120,
             http_body_timeout_s: 30,
             mqtt_max_connections: 20_000,
