@@ -160,6 +160,16 @@ impl Listener {
         command.args(filters.iter().flat_map(|filter| ["-t", filter])).stdout(Stdio::null()).stderr(Stdio::null());
         Listener(command.spawn().expect("mosquitto_sub is installed"))
     }
+
+    /// One that listens to a person, once the audit says so.
+    fn until_noted(node: &Node, token: &str, person: &str) -> Listener {
+        let listener = Listener::to(node, token, &[&format!("live/{person}")]);
+        wait_for("the note", || {
+            let entries = audited(node, token, "location.watch", 1);
+            (entries[0]["subject"] == person).then_some(())
+        });
+        listener
+    }
 }
 
 impl Drop for Listener {
@@ -190,9 +200,15 @@ fn listening_to_one_person_by_mqtt_is_noted_when_it_begins_and_ends_and_to_the_m
     let ended = audited(&node, &admin, "location.watch_end", 1);
     assert!(ended[0]["after"]["seconds"].is_number(), "{ended:?}");
     drop((everything, foreign));
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(audited(&node, &admin, "location.watch", 2).len(), 2, "twice by name is once");
-    assert_eq!(audited(&node, &admin, "location.watch_end", 1).len(), 1);
+    let is_quiet = || asked.get("/metrics").text().lines().any(|line| line == "drover_mqtt_connections 0");
+    wait_for("the end of all connections", || is_quiet().then_some(()));
+    // What is noted is noted in order: after one more, all that came before it is there.
+    drop(Listener::until_noted(&node, &admin, "rider/r-1"));
+    let ended = audited(&node, &admin, "location.watch_end", 2);
+    let subjects = |entries: &[Value]| entries.iter().map(|entry| entry["subject"].clone()).collect::<Vec<_>>();
+    assert_eq!(subjects(&ended), ["rider/r-1", "driver/d-1"], "twice by name is once, and the map is nobody");
+    let begun = audited(&node, &admin, "location.watch", 3);
+    assert_eq!(subjects(&begun), ["rider/r-1", "driver/d-1", "driver/d-1"]);
 }
 
 #[test]

@@ -1,47 +1,15 @@
 //! A disk that is really full under a database in a file. Needs the right to mount a tmpfs, and fails without it.
 
+#[path = "../../log/tests/support/disk.rs"]
+mod disk;
+
+use disk::SmallDisk;
 use drover_database::{Database, Error, Step};
 use sqlx::Row;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
 
 const THINGS: Step =
     Step { number: 1, name: "things", sqlite: "CREATE TABLE things (id INTEGER PRIMARY KEY, what TEXT)", postgres: "" };
-
-/// A small file system in memory, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=4m", "drover-database-test"]).arg(folder.path()).status();
-        assert!(mounted.is_ok_and(|status| status.success()), "this test has to mount a tmpfs: run it as root");
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Fills what is left of the space with a file, which is returned.
-    fn fill(&self) -> PathBuf {
-        let path = self.path().join("ballast");
-        let mut ballast = File::create(&path).expect("a file");
-        while ballast.write_all(&[1; 4096]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily, so that a file still open after a panic does not keep it mounted.
-        let unmounted = Command::new("umount").arg("-l").arg(self.path()).status();
-        assert!(std::thread::panicking() || unmounted.is_ok_and(|status| status.success()), "unmounting failed");
-    }
-}
 
 async fn things(database: &Database) -> i64 {
     let mut connection = database.read().await.expect("what is there is read");
@@ -61,7 +29,7 @@ async fn put(database: &Database, rows: usize) -> Result<(), Error> {
 
 #[tokio::test]
 async fn a_database_whose_disk_was_full_is_written_again_without_a_restart() {
-    let disk = SmallDisk::mount();
+    let disk = SmallDisk::mount("4m");
     let database = Database::open_file(&disk.path().join("x.db")).await.expect("opens");
     database.migrate("test", &[THINGS]).await.expect("migrates");
     let mut there = 0;

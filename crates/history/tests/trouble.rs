@@ -1,14 +1,17 @@
 //! When something is in the way: a locked catalogue, another writer, a full disk, damaged files, holes in the log.
 //! Reports go on being taken and seen, what failed says so, and history catches up exactly.
 
+#[path = "../../log/tests/support/disk.rs"]
+mod disk;
 mod harness;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use disk::SmallDisk;
 use drover_history::Settings;
 use drover_log::{Log, Retention, SegmentEngine, SegmentSettings};
 use harness::{DAY, MORNING, Node, drive, driver, duckdb, open_log, patient, positions, python};
@@ -122,40 +125,12 @@ fn rows_of_others_are_not_shown_and_that_is_told() {
     node.stop();
 }
 
-/// A small file system in memory, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> SmallDisk {
-        let folder = tempfile::tempdir().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "drover-history-test"]).arg(folder.path());
-        let mounted = mount.status();
-        assert!(mounted.is_ok_and(|status| status.success()), "this test has to mount a tmpfs: run it as root");
-        SmallDisk(folder)
-    }
-
-    fn fill(&self) -> PathBuf {
-        let path = self.0.path().join("ballast");
-        let mut ballast = File::create(&path).unwrap();
-        while ballast.write_all(&[1; 4096]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("-l").arg(self.0.path()).status();
-        assert!(std::thread::panicking() || unmounted.is_ok_and(|status| status.success()), "unmounting failed");
-    }
-}
-
 #[test]
 fn a_full_disk_is_told_and_history_catches_up_exactly() {
     let disk = SmallDisk::mount("8m");
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { folder: disk.0.path().join("lake"), ..patient(folder.path()) };
-    let node = Node { folder: disk.0.path().to_owned(), ..Node::start_with(folder.path(), settings) };
+    let settings = Settings { folder: disk.path().join("lake"), ..patient(folder.path()) };
+    let node = Node { folder: disk.path().to_owned(), ..Node::start_with(folder.path(), settings) };
     node.append(&drive(MORNING, 1_000, 5));
     node.flush();
     let ballast = disk.fill();
@@ -184,8 +159,8 @@ fn a_full_disk_is_told_and_history_catches_up_exactly() {
 fn a_full_tail_waits_and_the_log_does_not() {
     let disk = SmallDisk::mount("4m");
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { folder: disk.0.path().join("lake"), tail_max_bytes: 64 << 10, ..patient(folder.path()) };
-    let node = Node { folder: disk.0.path().to_owned(), ..Node::start_with(folder.path(), settings) };
+    let settings = Settings { folder: disk.path().join("lake"), tail_max_bytes: 64 << 10, ..patient(folder.path()) };
+    let node = Node { folder: disk.path().to_owned(), ..Node::start_with(folder.path(), settings) };
     let ballast = disk.fill();
     let mut last = 0;
     for some in drive(MORNING, 20_000, 50).chunks(100) {

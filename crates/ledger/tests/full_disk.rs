@@ -1,51 +1,18 @@
 //! A disk that is really full under the audit. Needs the right to mount a tmpfs, and fails without it.
 
+#[path = "../../log/tests/support/disk.rs"]
+mod disk;
 mod support;
 
+use disk::SmallDisk;
 use drover_ledger::{Entry, Error, Ledger};
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
 use std::time::{Duration, Instant};
 use support::{all, entry};
 
-/// A small file system in memory, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=4m", "drover-ledger-test"]).arg(folder.path()).status();
-        assert!(mounted.is_ok_and(|status| status.success()), "this test has to mount a tmpfs: run it as root");
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Fills what is left of the space with a file, which is returned.
-    fn fill(&self) -> PathBuf {
-        let path = self.path().join("ballast");
-        let mut ballast = File::create(&path).unwrap();
-        while ballast.write_all(&[1; 4096]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily, so that a file still open after a panic does not keep it mounted.
-        let unmounted = Command::new("umount").arg("-l").arg(self.path()).status();
-        assert!(std::thread::panicking() || unmounted.is_ok_and(|status| status.success()), "unmounting failed");
-    }
-}
-
 #[tokio::test]
 async fn an_audit_whose_disk_was_full_goes_on_without_a_restart_and_lacks_nothing() {
-    let disk = SmallDisk::mount();
+    let disk = SmallDisk::mount("4m");
     let ledger = Ledger::open(&disk.path().join("audit.db")).await.unwrap();
     let mut acknowledged = 0;
     for round in 0..2 {

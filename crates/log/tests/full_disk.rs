@@ -1,49 +1,17 @@
 //! A file system that is really full. Needs the right to mount a tmpfs, and fails without it.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+#[path = "support/disk.rs"]
+mod disk;
+
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use disk::SmallDisk;
 use drover_log::{AppendError, CommitError, EngineError, Log, SegmentEngine, SegmentSettings, Settings};
 
 const SEGMENT_BYTES: u64 = 128 << 10;
 const RECORD_BYTES: usize = 1000;
-
-/// A small file system in memory, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let options = format!("size={size}");
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", &options, "drover-log-test"]).arg(folder.path()).status();
-        assert!(mounted.is_ok_and(|status| status.success()), "this test has to mount a tmpfs: run it as root");
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Fills what is left of the space with a file, which is returned.
-    fn fill(&self) -> PathBuf {
-        let path = self.path().join("ballast");
-        let mut ballast = File::create(&path).unwrap();
-        while ballast.write_all(&[1; 4096]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily, so that a file still open after a panic does not keep it mounted.
-        let unmounted = Command::new("umount").arg("-l").arg(self.path()).status();
-        assert!(std::thread::panicking() || unmounted.is_ok_and(|status| status.success()), "unmounting failed");
-    }
-}
 
 #[test]
 fn a_full_disk_refuses_appends_keeps_reads_and_resumes_by_itself() {
